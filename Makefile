@@ -1,0 +1,48 @@
+# `make help` lists what can be done here. Needs make, git and Python 3.10 to 3.12.
+SHELL := /bin/bash
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test test-quick lint lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+repro: $(INSTALLED)  ## run everything that changed, from the export to the report
+	@$(RUN) dvc repro
+	@cat metrics/report.md
+
+test: $(INSTALLED) lint  ## check style and run all tests
+	@$(RUN) python -m pytest
+
+test-quick: $(INSTALLED) lint  ## check style and run the tests that take seconds
+	@$(RUN) python -m pytest -m "not slow"
+
+lint: $(INSTALLED)  ## check style only
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+
+lock: $(INSTALLED)  ## compile requirements/*.in to locked, hashed files
+	@$(RUN) python -m pip install -q uv
+	@cd requirements && for name in openvino dev; do \
+	  $(RUN) uv pip compile -q --universal --python-version 3.10 --generate-hashes \
+	    --no-annotate --no-header $$name.in -o $$name.txt; done
+
+clean:  ## remove the environment; data, models and metrics stay
+	rm -rf $(VENV)
+
+$(INSTALLED): requirements/openvino.txt requirements/dev.txt
+	@command -v git > /dev/null || { echo "git is missing: install it"; exit 1; }
+	@for python in python3 python3.12 python3.11 python3.10; do \
+	  if $$python -c 'import sys, venv, ensurepip; exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
+	    2> /dev/null; then found=$$python; break; fi; done; \
+	if [ -z "$$found" ]; then \
+	  echo "Python 3.10, 3.11 or 3.12 with venv is missing: install one (Debian: python3-venv)"; \
+	  exit 1; fi; \
+	echo "Installing the locked requirements into $(VENV); the first time takes some minutes"; \
+	[ -x $(VENV)/bin/python ] || $$found -m venv $(VENV); \
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes \
+	  -r requirements/openvino.txt -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,109 @@
+"""From a frame to the model's input, and from the model's raw output to boxes.
+
+All four variants (PyTorch, ONNX, OpenVINO FP16 and INT8) are measured through these functions,
+and a deployed detector runs the same ones. Protocol of YOLOX (yolox/data/data_augment.py
+`preproc`, yolox/utils/boxes.py `postprocess`): BGR, 0..255, letterboxed to the top left with
+114; raw output per anchor (dx, dy, log w, log h, objectness, class scores) in units of the
+stride. The grid decode happens here and not in the graph: in bfloat16 a coordinate of 500 px
+is rounded to 2 px, an offset within its cell is not.
+"""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+PAD_VALUE = 114
+STRIDES = (8, 16, 32)
+
+
+def letterbox_scale(frame_hw: tuple[int, int], input_hw: tuple[int, int]) -> float:
+    """Pixels of the model's input per pixel of the frame."""
+    return min(input_hw[0] / frame_hw[0], input_hw[1] / frame_hw[1])
+
+
+def letterbox(image_bgr: np.ndarray, input_hw: tuple[int, int]) -> np.ndarray:
+    """Scales a frame to fit the model's input and pads it right and below.
+
+    Args:
+        image_bgr: uint8 [height, width, 3].
+        input_hw: height and width of the model's input, multiples of 32.
+
+    Returns:
+        float32 [1, 3, *input_hw] with values 0..255.
+    """
+    height, width = image_bgr.shape[:2]
+    scale = letterbox_scale((height, width), input_hw)
+    new_hw = max(1, int(height * scale)), max(1, int(width * scale))
+    canvas = np.full((*input_hw, 3), PAD_VALUE, np.uint8)
+    canvas[: new_hw[0], : new_hw[1]] = cv2.resize(
+        image_bgr, new_hw[::-1], interpolation=cv2.INTER_LINEAR
+    )
+    return np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], np.float32)
+
+
+@lru_cache(maxsize=8)
+def anchor_grid(input_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Cell corners float32 [anchors, 2] (x, y in cells) and strides float32 [anchors, 1]."""
+    corners, strides = [], []
+    for stride in STRIDES:
+        rows, columns = input_hw[0] // stride, input_hw[1] // stride
+        y, x = np.mgrid[:rows, :columns]
+        corners.append(np.stack([x, y], axis=-1).reshape(-1, 2))
+        strides.append(np.full((rows * columns, 1), stride))
+    return np.concatenate(corners).astype(np.float32), np.concatenate(strides).astype(np.float32)
+
+
+def anchor_count(input_hw: tuple[int, int]) -> int:
+    """How many predictions a model with this input makes."""
+    return sum((input_hw[0] // stride) * (input_hw[1] // stride) for stride in STRIDES)
+
+
+def find_boxes(
+    raw: np.ndarray,
+    input_hw: tuple[int, int],
+    frame_hw: tuple[int, int],
+    confidence: float,
+    nms_iou: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decodes one frame's raw output and suppresses duplicates within each class.
+
+    Args:
+        raw: [anchors, 5 + classes] as the model gives it; scores already between 0 and 1.
+        input_hw: the model's input.
+        frame_hw: height and width of the frame that was letterboxed.
+        confidence: keep boxes whose objectness times class score reaches this, 0..1.
+        nms_iou: drop a box that overlaps a better one of its class by more than this, 0..1.
+
+    Returns:
+        boxes_xyxy float32 [n, 4] in pixels of the frame, clipped to it; scores float32 [n],
+        best first; class indices int64 [n].
+    """
+    classes = raw[:, 5:].argmax(axis=1)
+    scores = raw[:, 4] * raw[np.arange(len(raw)), 5 + classes]
+    kept = np.flatnonzero(scores >= confidence)
+    corners, strides = anchor_grid(input_hw)
+    raw, strides = raw[kept].astype(np.float32), strides[kept]
+    centres = (raw[:, :2] + corners[kept]) * strides
+    halves = np.exp(raw[:, 2:4]) * strides / 2
+    boxes_xyxy = np.concatenate([centres - halves, centres + halves], axis=1)
+    boxes_xyxy /= np.float32(letterbox_scale(frame_hw, input_hw))
+    scores, classes = scores[kept].astype(np.float32), classes[kept]
+    best = suppress(boxes_xyxy, scores, classes, nms_iou)
+    corner_xyxy = np.array([frame_hw[1], frame_hw[0]] * 2, np.float32)
+    return boxes_xyxy[best].clip(0, corner_xyxy), scores[best], classes[best]
+
+
+def suppress(
+    boxes_xyxy: np.ndarray, scores: np.ndarray, classes: np.ndarray, nms_iou: float
+) -> np.ndarray:
+    """Greedy non-maximum suppression within each class: indices kept, best first."""
+    if not len(boxes_xyxy):
+        return np.zeros(0, np.int64)
+    boxes_xywh = boxes_xyxy.copy()
+    boxes_xywh[:, 2:] -= boxes_xywh[:, :2]
+    kept = cv2.dnn.NMSBoxesBatched(
+        boxes_xywh.tolist(), scores.tolist(), classes.tolist(), 0.0, nms_iou
+    )
+    kept = np.asarray(kept, np.int64).reshape(-1)
+    return kept[np.argsort(-scores[kept], kind="stable")]

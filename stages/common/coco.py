@@ -1,0 +1,67 @@
+"""The clean COCO that `ingest` writes and every later stage reads.
+
+    {"info": {}, "categories": [{"id", "name"}], "images": [{"id", "file_name", "width",
+    "height", "sha256", "subset"}], "annotations": [{"id", "image_id", "category_id", "bbox",
+    "area", "iscrowd"}]}
+
+Category ids run from 1 in the order of the names; class indices of the model are id - 1.
+Boxes are [x, y, width, height] in pixels, inside the image.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stages.common.errors import Refusal
+from stages.common.files import read_json
+
+
+def read_coco(path: Path, boxes_needed: bool = False) -> dict:
+    """Reads a COCO file of this pipeline.
+
+    Args:
+        path: data/dataset/annotations.json or one of data/split/.
+        boxes_needed: refuse a file without boxes.
+
+    Raises:
+        Refusal: the file is unreadable, has no images, or no boxes where they are needed.
+    """
+    coco = read_json(path)
+    if not isinstance(coco, dict) or not {"images", "annotations", "categories"} <= set(coco):
+        raise Refusal(f"{path} is not a COCO file of this pipeline; run `dvc repro split`")
+    if not coco["images"]:
+        raise Refusal(f"{path} lists no images; add data or change split.ratio")
+    if boxes_needed and not coco["annotations"]:
+        raise Refusal(f"{path} lists no boxes; label more frames, or change split.seed or ratio")
+    return coco
+
+
+def labels_of(coco: dict) -> list[str]:
+    """Class names, in the order of the model's class indices."""
+    return [category["name"] for category in coco["categories"]]
+
+
+def boxes_of(coco: dict) -> dict[int, np.ndarray]:
+    """Boxes by image id: float32 [n, 5], x0, y0, x1, y1 in pixels and the class index."""
+    rows: dict[int, list] = {image["id"]: [] for image in coco["images"]}
+    for annotation in coco["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        rows[annotation["image_id"]].append(
+            [x, y, x + width, y + height, annotation["category_id"] - 1]
+        )
+    return {key: np.array(value, np.float32).reshape(-1, 5) for key, value in rows.items()}
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Decodes a picture as image_bgr, uint8 [height, width, 3], EXIF rotation ignored.
+
+    `ingest` has applied the rotation already where there was one.
+
+    Raises:
+        Refusal: the file is missing or not a picture.
+    """
+    image_bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image_bgr is None:
+        raise Refusal(f"cannot read the picture {path}; run `dvc repro ingest`")
+    return image_bgr

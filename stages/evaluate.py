@@ -1,0 +1,81 @@
+"""Evaluate: accuracy of one variant on the val list, by pycocotools.
+
+In:   the model: .pth (PyTorch), .onnx (ONNX Runtime) or a folder with an OpenVINO IR
+      data/split/val.json, data/dataset
+Out:  metrics/accuracy/<variant>.json   AP, AP50, AP75, AP_small, AP_medium, AP_large, AR100,
+                                        images, boxes, per_class; precision; as_deployed
+      metrics/curves/<variant>.csv      recall and precision at IoU 0.5
+
+All variants go through the same letterbox, decode and suppression. The figures that compare are
+computed in float32; `as_deployed` repeats them in the precision that this machine would choose,
+since OpenVINO silently computes in bfloat16 where it can.
+
+Run:  python -m stages.evaluate models/int8 data/split/val.json data/dataset \
+          metrics/accuracy/int8.json metrics/curves/int8.csv
+"""
+
+from pathlib import Path
+
+from detector.backends import load_backend
+from detector.detector import detect
+from stages.common.cli import run_stage
+from stages.common.coco import labels_of, read_coco, read_image
+from stages.common.errors import Refusal
+from stages.common.files import write_json, write_text
+from stages.common.params import Evaluate, load_params
+from stages.common.progress import progress
+from stages.common.score import accuracy, coco_rows, precision_recall, score
+
+
+def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path) -> None:
+    """Measures the accuracy of one model file."""
+    params = load_params().evaluate
+    coco = read_coco(val, boxes_needed=True)
+    backend = open_backend(model, "f32")
+    refuse_other_labels(model, backend.labels, labels_of(coco))
+    evaluation = judge(backend, coco, dataset / "images", params)
+    result = {**accuracy(coco, evaluation), "precision": backend.precision}
+    deployed = open_backend(model, None)
+    if deployed.precision != backend.precision:
+        evaluation_deployed = judge(deployed, coco, dataset / "images", params)
+        figures = accuracy(coco, evaluation_deployed)
+    else:
+        figures = result
+    kept = {name: figures[name] for name in ("AP", "AP50", "AP75")}
+    result["as_deployed"] = {**kept, "precision": deployed.precision}
+    write_json(out, result)
+    rows = [f"{recall},{precision}" for recall, precision in precision_recall(evaluation)]
+    write_text(curve, "\n".join(["recall,precision", *rows]) + "\n")
+    print(
+        f"{out.stem}: AP {result['AP']:.3f}, AP50 {result['AP50']:.3f} ({backend.precision}), "
+        f"AP {kept['AP']:.3f} as deployed ({deployed.precision})"
+    )
+
+
+def open_backend(model: Path, precision: str | None):
+    """The runtime that belongs to a model file; PyTorch is only loaded where it is needed."""
+    if model.suffix == ".pth":
+        from stages.common.yolox_model import load_torch_backend
+
+        return load_torch_backend(model)
+    return load_backend(model, precision)
+
+
+def refuse_other_labels(model: Path, labels: list[str], expected: list[str]) -> None:
+    if labels != expected:
+        raise Refusal(f"{model} knows {labels}, the val list has {expected}; run `dvc repro train`")
+
+
+def judge(backend, coco: dict, images_dir: Path, params: Evaluate):
+    """Detects in every image of `coco` and compares with its boxes."""
+    rows = []
+    for image in progress(coco["images"], f"evaluating in {backend.precision}"):
+        image_bgr = read_image(images_dir / image["file_name"])
+        rows += coco_rows(
+            image["id"], *detect(backend, image_bgr, params.confidence, params.nms_iou)
+        )
+    return score(coco, rows)
+
+
+if __name__ == "__main__":
+    run_stage(main)

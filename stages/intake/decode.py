@@ -1,0 +1,136 @@
+"""Decides by content whether a file is a picture that every later stage can read.
+
+In:   the bytes of one file and what the JSON says about it
+Out:  the bytes to store, upright, with notes; or a refusal
+"""
+
+import io
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from stages.common.errors import Refusal
+from stages.intake.records import MAX_PIXELS, Picture
+
+# Decided by content, whatever the name says. GIF, JPEG 2000, EXR and the like stay out: their
+# decoders have a record of holes, and cameras do not write them.
+SUFFIXES = {
+    "JPEG": ("jpg", "jpeg", "jpe", "jfif"),
+    "MPO": ("jpg", "jpeg", "mpo"),
+    "PNG": ("png",),
+    "BMP": ("bmp", "dib"),
+    "WEBP": ("webp",),
+    "TIFF": ("tif", "tiff"),
+}
+# Read by any OpenCV; what is rarer is tried on it here rather than in the middle of training.
+SURE_MODES = {"RGB", "RGBA", "L", "LA", "P", "1"}
+ORIENTATION_TAG = 0x0112
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A picture that was decoded whole.
+
+    Attributes:
+        data: the bytes to store: as given, or a PNG where EXIF asked for a rotation.
+        turned: whether they are that PNG.
+        warnings: what a person should know about it.
+    """
+
+    data: bytes
+    turned: bool
+    warnings: list[str]
+
+
+def check_picture(data: bytes, picture: Picture) -> Checked:
+    """Decodes a picture and compares it with the JSON.
+
+    Raises:
+        Refusal: it is of another format, damaged, too large, or of another size; the message
+            goes behind the name of the file.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "BMP", "WEBP", "TIFF")) as image:
+            refuse_size(image, picture)
+            warnings = oddities(image, data, picture)
+            if image.getexif().get(ORIENTATION_TAG, 1) in range(2, 9):
+                return Checked(upright_png(image), True, warnings)
+            decode_whole(image, data)
+            return Checked(data, False, warnings)
+    except Refusal:
+        raise
+    except UnidentifiedImageError as error:
+        what = "is in none of the formats JPEG, PNG, BMP, WebP, TIFF" if data else "has 0 bytes"
+        raise Refusal(f"{what}; replace it") from error
+    except Image.DecompressionBombError as error:
+        raise Refusal(f"has more pixels than the limit of {MAX_PIXELS}; scale it down") from error
+    # Pillow's decoders answer damaged files with OSError, SyntaxError, struct.error and others.
+    except Exception as error:
+        raise Refusal(
+            f"cannot be decoded, truncated or damaged ({error}); copy it again"
+        ) from error
+
+
+def refuse_size(image: Image.Image, picture: Picture) -> None:
+    """Compares the size in the picture's header, as displayed, with the JSON's."""
+    if image.width * image.height > MAX_PIXELS:
+        raise Refusal(f"has {image.width}x{image.height} pixels, the limit is {MAX_PIXELS}")
+    size = image.size
+    # Pillow shows TIFF upright already.
+    if image.format != "TIFF" and image.getexif().get(ORIENTATION_TAG, 1) in range(5, 9):
+        size = image.size[::-1]
+    if size != (picture.width, picture.height):
+        turned = "" if size == image.size else " when turned upright by its EXIF tag"
+        raise Refusal(
+            f"has {size[0]}x{size[1]} pixels{turned}, the JSON says "
+            f"{picture.width}x{picture.height}; was it resized or rotated after labelling?"
+        )
+
+
+def upright_png(image: Image.Image) -> bytes:
+    """The picture turned as its EXIF tag asks, as a PNG without that tag."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode not in SURE_MODES | {"I;16"}:
+        upright = upright.convert("RGB")
+    out = io.BytesIO()
+    # A fresh info dictionary: neither EXIF nor XMP may ask for the rotation a second time.
+    upright.info = {}
+    upright.save(out, format="PNG")
+    return out.getvalue()
+
+
+def decode_whole(image: Image.Image, data: bytes) -> None:
+    """Reads the picture to its last row: truncated data raises."""
+    if image.format == "PNG":
+        # Pillow stops at the last row; libpng reads on, and takes 4 GB for a chunk that claims it.
+        with Image.open(io.BytesIO(data)) as chunks:
+            chunks.verify()
+    sure = image.mode in SURE_MODES and image.format in ("JPEG", "MPO", "PNG")
+    width, height = image.size
+    if image.format in ("JPEG", "MPO"):
+        # An eighth of the size: libjpeg reads every coefficient but skips most of the arithmetic.
+        image.draft(None, (1, 1))
+    image.load()
+    if sure:
+        return
+    pixels = cv2.imdecode(
+        np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    )
+    if pixels is None or pixels.shape[:2] != (height, width):
+        raise Refusal("cannot be read by OpenCV; save it as JPEG or 8-bit PNG")
+
+
+def oddities(image: Image.Image, data: bytes, picture: Picture) -> list[str]:
+    """What is unusual about a picture but no reason to refuse it."""
+    notes = []
+    suffix = picture.name.rpartition(".")[2].lower()
+    if suffix not in SUFFIXES[image.format]:
+        notes.append(f"content is {image.format} under a name that ends in {suffix[:20]!r}")
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        notes.append(f"holds {image.n_frames} pages or frames; only the first is used")
+    deep_png = image.format == "PNG" and data[24] == 16
+    if deep_png or image.mode.startswith(("I", "F")):
+        notes.append("more than 8 bits a channel; only the high byte is used")
+    return notes

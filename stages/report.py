@@ -1,0 +1,114 @@
+"""Report: everything above on one page that a person looks at.
+
+In:   data/split/val.json, data/dataset   frames for the pictures
+      models                              what the pictures are drawn with, and file sizes
+      metrics                             accuracy, curves, speed
+Out:  metrics/report.md      the table
+      metrics/report.html    the table, pictures and curves; opens from disk without a network
+
+Run:  python -m stages.report data/split/val.json data/dataset models metrics \
+          metrics/report.md metrics/report.html
+"""
+
+import sys
+from dataclasses import astuple
+from pathlib import Path
+
+import jinja2
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from detector.detector import Detector
+from stages.common.cli import run_stage
+from stages.common.coco import labels_of, read_coco
+from stages.common.files import read_json, size_mb, write_text
+from stages.common.params import Params, load_params
+from stages.reporting import pictures
+from stages.reporting.table import HEADINGS, LEGEND, NAMES, Row, machine, markdown, rows, verdict
+
+FILES = {"torch": "yolox.pth", "onnx": "yolox.onnx", "ir": "ir", "int8": "int8"}
+TEMPLATE = Path(__file__).parent / "reporting" / "page.html"
+
+
+def main(
+    val: Path, dataset: Path, models: Path, metrics: Path, out_md: Path, out_html: Path
+) -> None:
+    """Writes the report as Markdown and HTML and prints its table."""
+    params = load_params()
+    accuracy = {key: read_json(metrics / "accuracy" / f"{key}.json") for key in NAMES}
+    speed = read_json(metrics / "speed.json")
+    table = rows(accuracy, speed, {key: size_mb(models / name) for key, name in FILES.items()})
+    sentences = verdict(accuracy, speed)
+    write_text(out_md, markdown(table, sentences, speed["host"]))
+    coco = read_coco(val)
+    write_text(
+        out_html,
+        jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+        .from_string(TEMPLATE.read_text(encoding="utf-8"))
+        .render(
+            **facts(params, coco, table, sentences, speed["host"]),
+            per_class=per_class(accuracy),
+            precision_recall=pictures.precision_recall_svg(metrics / "curves"),
+            training=pictures.training_svg(metrics / "train"),
+            frames=pictures.frames(
+                coco, dataset / "images", detectors(models, params), params.report.pictures
+            ),
+        ),
+    )
+    show(table, sentences, out_html)
+
+
+def facts(params: Params, coco: dict, table: list[Row], sentences: list[str], host: dict) -> dict:
+    """The words and numbers of the page."""
+    return {
+        "model": params.model.name,
+        "input": "{}x{}".format(*params.model.input_hw),
+        "labels": labels_of(coco),
+        "machine": machine(host),
+        "verdict": sentences,
+        "headings": HEADINGS,
+        "rows": [astuple(row) for row in table],
+        "legend": LEGEND,
+        "variants": list(NAMES.values()),
+        "confidence": params.report.confidence,
+    }
+
+
+def per_class(accuracy: dict[str, dict]) -> list[tuple[str, list[str]]]:
+    """AP of every class in every variant, "" where the val images have no such object."""
+    return [
+        (
+            label,
+            [
+                "" if (ap := accuracy[key]["per_class"][label]["AP"]) is None else f"{ap:.3f}"
+                for key in NAMES
+            ],
+        )
+        for label in accuracy["torch"]["per_class"]
+    ]
+
+
+def detectors(models: Path, params: Params) -> dict[str, Detector]:
+    """The two that the pictures compare: floating point and INT8, as they would be deployed."""
+    thresholds = params.report.confidence, params.evaluate.nms_iou
+    return {
+        "floating point (ONNX)": Detector(models / "yolox.onnx", *thresholds),
+        "INT8 (OpenVINO)": Detector(models / "int8", *thresholds),
+    }
+
+
+def show(table: list[Row], sentences: list[str], page: Path) -> None:
+    """The table on the terminal."""
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for index, heading in enumerate(HEADINGS):
+        shown.add_column(heading, justify="right" if index else "left", no_wrap=True)
+    for row in table:
+        shown.add_row(*astuple(row))
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(shown)
+    console.print(*sentences, f"Pictures and curves: {page}", sep="\n", highlight=False)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,98 @@
+"""Draws the data set that the project works with until you bring your own.
+
+In: section `synthesize` of params.yaml. Out: a zip as CVAT exports it ("COCO 1.0") with generated
+road scenes and their licence plates. The same parameters give the same bytes.
+
+    python -m stages.synthesize data/synthetic.zip
+"""
+
+import json
+from pathlib import Path
+from zipfile import ZipFile, ZipInfo
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from stages.common.cli import run_stage
+from stages.common.files import atomic_path
+from stages.common.params import load_params
+from stages.scenes.scene import Plate, draw_scene
+
+JPEG_QUALITY = 92
+HEADER = {
+    "licenses": [{"name": "", "id": 0, "url": ""}],
+    "info": dict.fromkeys(
+        ("contributor", "date_created", "description", "url", "version", "year"), ""
+    ),
+    "categories": [{"id": 1, "name": "LP", "supercategory": ""}],
+}
+
+
+def main(out: Path) -> None:
+    """Draw road scenes with licence plates into OUT, a zip like a CVAT "COCO 1.0" export."""
+    params = load_params().synthesize
+    images, annotations = [], []
+    with atomic_path(out) as tmp, ZipFile(tmp, "w") as export:
+        for index in track(range(params.images), description="Drawing scenes"):
+            # Seeded one by one, so that a scene does not depend on how many are drawn.
+            rng = np.random.default_rng([params.seed, index])
+            image_bgr, plates = draw_scene(rng, params.image_hw)
+            images.append(image_entry(index, params.image_hw))
+            annotations += plate_entries(plates, image_id=index + 1, first_id=len(annotations) + 1)
+            _add(export, f"images/default/{images[-1]['file_name']}", jpeg(image_bgr))
+        content = HEADER | {"images": images, "annotations": annotations}
+        text = json.dumps(content, separators=(",", ":"))
+        _add(export, "annotations/instances_default.json", text.encode())
+
+
+def image_entry(index: int, image_hw: tuple[int, int]) -> dict:
+    """How CVAT describes the picture at a position, counted from 0."""
+    return {
+        "id": index + 1,
+        "width": image_hw[1],
+        "height": image_hw[0],
+        "file_name": f"scene_{index:06d}.jpg",
+        "license": 0,
+        "flickr_url": "",
+        "coco_url": "",
+        "date_captured": 0,
+    }
+
+
+def plate_entries(plates: list[Plate], image_id: int, first_id: int) -> list[dict]:
+    """How CVAT describes the rectangles of one picture."""
+    entries = []
+    for number, plate in enumerate(plates, start=first_id):
+        x0, y0, x1, y1 = (round(value, 2) for value in plate.box_xyxy)
+        width, height = round(x1 - x0, 2), round(y1 - y0, 2)
+        entries.append(
+            {
+                "id": number,
+                "image_id": image_id,
+                "category_id": 1,
+                "segmentation": [],
+                "area": round(width * height, 4),
+                "bbox": [x0, y0, width, height],
+                "iscrowd": 0,
+                "attributes": {"occluded": plate.occluded, "rotation": 0.0},
+            }
+        )
+    return entries
+
+
+def jpeg(image_bgr: np.ndarray) -> bytes:
+    """An image, BGR uint8 [H, W, 3], as the bytes of a JPEG file."""
+    return cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+
+
+def _add(export: ZipFile, name: str, content: bytes) -> None:
+    """Store a member without anything that differs between two runs or two systems."""
+    member = ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    member.create_system = 3
+    member.external_attr = 0o644 << 16
+    export.writestr(member, content)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,1 @@
+"""What `train` alone needs: augmented samples and the loop."""

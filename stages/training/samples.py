@@ -1,0 +1,154 @@
+"""Augmented training samples: YOLOX's mosaic, affine, mixup, colour and flip on cached frames.
+
+Every sample draws its random numbers from its own seed (run seed, epoch, place in the epoch),
+so it is the same whichever worker makes it, and however many there are.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from yolox.data import MosaicDetection, TrainTransform
+
+from detector.boxes import letterbox_scale
+from stages.common.coco import boxes_of, read_image
+from stages.common.host import usable_cores
+from stages.common.params import Train
+
+CACHE_BYTES = 4_000_000_000  # resized frames beyond this are decoded again each time
+SMALLEST_SIDE_PX = 2  # of a box after augmentation; what is left of a cut-off box is no example
+
+
+class Frames:
+    """Resized frames and their boxes, with the methods that MosaicDetection calls.
+
+    Args:
+        coco: the images and boxes, as `read_coco` returns them.
+        images_dir: the folder that the file names are relative to.
+        input_hw: frames are scaled to fit this height and width.
+    """
+
+    def __init__(self, coco: dict, images_dir: Path, input_hw: tuple[int, int]):
+        self.input_dim = input_hw
+        self.paths = [images_dir / image["file_name"] for image in coco["images"]]
+        scales = [letterbox_scale((i["height"], i["width"]), input_hw) for i in coco["images"]]
+        boxes = boxes_of(coco)
+        self.labels = [
+            boxes[image["id"]] * np.array([scale] * 4 + [1], np.float32)
+            for image, scale in zip(coco["images"], scales, strict=True)
+        ]
+        self.cached: list[np.ndarray] = []
+        free = CACHE_BYTES
+        for path in self.paths:
+            self.cached.append(self.resized(path))
+            free -= self.cached[-1].nbytes
+            if free < 0:
+                break
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def resized(self, path: Path) -> np.ndarray:
+        image_bgr = read_image(path)
+        height, width = image_bgr.shape[:2]
+        scale = letterbox_scale((height, width), self.input_dim)
+        new_wh = max(1, int(width * scale)), max(1, int(height * scale))
+        return cv2.resize(image_bgr, new_wh, interpolation=cv2.INTER_LINEAR)
+
+    def load_anno(self, index: int) -> np.ndarray:
+        """float32 [n, 5]: x0, y0, x1, y1 in pixels of the resized frame, class index."""
+        return self.labels[index].copy()
+
+    def pull_item(self, index: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int], int]:
+        """Resized frame, boxes as `load_anno`, its size and its index."""
+        known = index < len(self.cached)
+        image_bgr = self.cached[index].copy() if known else self.resized(self.paths[index])
+        return image_bgr, self.load_anno(index), image_bgr.shape[:2], index
+
+
+class VisibleBoxes(TrainTransform):
+    """YOLOX's colour and flip, after boxes that the affine pushed out of the picture are gone.
+
+    Left in, they come back with zero width where no other box survives, and their log(0)
+    dominates the L1 loss.
+    """
+
+    def __call__(self, image, targets, input_dim):
+        sides = targets[:, 2:4] - targets[:, :2]
+        return super().__call__(image, targets[(sides > SMALLEST_SIDE_PX).all(axis=1)], input_dim)
+
+
+class Samples(Dataset):
+    """Augmented samples by key (seed, mosaic, index), as `EpochKeys` yields them."""
+
+    def __init__(self, frames: Frames, params: Train):
+        names = (
+            "degrees", "translate", "mosaic_scale", "mixup_scale", "shear", "enable_mixup",
+            "mosaic_prob", "mixup_prob",
+        )  # fmt: skip
+        self.augmented = MosaicDetection(
+            frames,
+            img_size=frames.input_dim,
+            preproc=VisibleBoxes(120, params.flip_prob, params.hsv_prob),
+            **{name: getattr(params, name) for name in names},
+        )
+
+    def __getitem__(self, key: tuple[int, bool, int]) -> tuple[np.ndarray, np.ndarray, int]:
+        """float32 [3, *input_hw], float32 [120, 5] (class, cx, cy, w, h), index of the frame."""
+        seed, mosaic, index = key
+        random.seed(seed)
+        np.random.seed(seed)
+        image, labels, _, _ = self.augmented[(mosaic, index)]
+        return image, labels, index
+
+
+class EpochKeys(Sampler):
+    """Batches of sample keys for all epochs in one stream, so that workers never idle.
+
+    Each process takes its share of every global batch: the samples of a step do not depend on
+    the number of processes.
+    """
+
+    def __init__(self, frames: int, params: Train, rank: int = 0, world_size: int = 1):
+        self.frames, self.params, self.rank, self.world_size = frames, params, rank, world_size
+
+    def __len__(self) -> int:
+        return self.params.max_epoch * steps_per_epoch(self.frames, self.params.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, bool, int]]]:
+        for epoch in range(self.params.max_epoch):
+            draws = np.random.default_rng([self.params.seed, epoch])
+            mosaic = epoch < self.params.max_epoch - self.params.no_aug_epochs
+            order = draws.permutation(self.frames).tolist()
+            # The last batch is filled up with the first frames: a batch of one has no statistics.
+            missing = -len(order) % self.params.batch_size
+            order += [order[i % len(order)] for i in range(missing)]
+            seeds = draws.integers(2**31, size=len(order)).tolist()
+            keys = [(seed, mosaic, index) for seed, index in zip(seeds, order, strict=True)]
+            for start in range(0, len(keys), self.params.batch_size):
+                batch = keys[start : start + self.params.batch_size]
+                yield batch[self.rank :: self.world_size]
+
+
+def steps_per_epoch(frames: int, batch_size: int) -> int:
+    return -(-frames // batch_size)
+
+
+def sample_loader(frames: Frames, params: Train, rank: int, world_size: int) -> DataLoader:
+    """Batches of all epochs: float32 [n, 3, *input_hw], float32 [n, 120, 5], indices [n]."""
+    return DataLoader(
+        Samples(frames, params),
+        batch_sampler=EpochKeys(len(frames), params, rank, world_size),
+        num_workers=max(1, usable_cores() // 2),
+        worker_init_fn=leave_cores_to_the_model,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def leave_cores_to_the_model(worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
