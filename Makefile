@@ -11,8 +11,9 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 repro: $(INSTALLED)  ## run everything that changed, from the export to the report
+	@mkdir -p .dvc/tmp && touch .dvc/tmp/repro
 	@$(RUN) dvc repro
-	@cat metrics/report.md
+	@[ metrics/report.md -nt .dvc/tmp/repro ] || cat metrics/report.md
 
 test: $(INSTALLED) lint  ## check style and run all tests
 	@$(RUN) python -m pytest

@@ -73,8 +73,9 @@ def quantize(model: ov.Model, blobs: Blobs, params: Quantize) -> ov.Model:
         fast_bias_correction=params.fast_bias_correction,
         ignored_scope=nncf.IgnoredScope(names=kept_float),
     )
-    # NNCF notes the names in the order of a Python set, another one in each run.
-    quantized.set_rt_info(str(kept_float), ["nncf", "quantization", "ignored_scope", "names"])
+    if kept_float:
+        # NNCF notes the names in the order of a Python set, another one in each run.
+        quantized.set_rt_info(str(kept_float), ["nncf", "quantization", "ignored_scope", "names"])
     return quantized
 
 

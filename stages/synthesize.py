@@ -12,11 +12,11 @@ from zipfile import ZipFile, ZipInfo
 
 import cv2
 import numpy as np
-from rich.progress import track
 
 from stages.common.cli import run_stage
 from stages.common.files import atomic_path
 from stages.common.params import load_params
+from stages.common.progress import progress
 from stages.scenes.scene import Plate, draw_scene
 
 JPEG_QUALITY = 92
@@ -34,7 +34,7 @@ def main(out: Path) -> None:
     params = load_params().synthesize
     images, annotations = [], []
     with atomic_path(out) as tmp, ZipFile(tmp, "w") as export:
-        for index in track(range(params.images), description="Drawing scenes"):
+        for index in progress(range(params.images), "drawing scenes"):
             # Seeded one by one, so that a scene does not depend on how many are drawn.
             rng = np.random.default_rng([params.seed, index])
             image_bgr, plates = draw_scene(rng, params.image_hw)

@@ -3,11 +3,12 @@
 In:   data/split/train.json   what is trained on
       data/split/val.json     judges every `train.eval_interval` epochs; the best weights are kept
       data/dataset            the images
+      models/pretrained.pth   where it starts, unless `train.pretrained` says otherwise
 Out:  models/yolox.pth        {"model": state dict, "architecture", "labels", "input_hw"}
       metrics/train           curves of losses, learning rate and AP
 
 Run:  python -m stages.train data/split/train.json data/split/val.json data/dataset \
-          models/yolox.pth metrics/train
+          models/pretrained.pth models/yolox.pth metrics/train
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from stages.training.samples import Frames
 from stages.training.setup import save, start_fabric, yolox_config
 
 
-def main(train: Path, val: Path, dataset: Path, out: Path, curves: Path) -> None:
+def main(train: Path, val: Path, dataset: Path, bundled: Path, out: Path, curves: Path) -> None:
     """Trains the detector and keeps the weights that were best on the val list."""
     params = load_params()
     train_coco, val_coco = read_coco(train, boxes_needed=True), read_coco(val, boxes_needed=True)
@@ -34,7 +35,9 @@ def main(train: Path, val: Path, dataset: Path, out: Path, curves: Path) -> None
     fabric = start_fabric(params.train)
     config = yolox_config(params.model, params.train, len(labels))
     if params.train.pretrained != "none":
-        say_what_is_new(start_from(config.model, Path(params.train.pretrained)))
+        given = params.train.pretrained
+        start = bundled if given == "bundled" else Path(given)
+        say_what_is_new(start_from(config.model, start))
     frames = Frames(train_coco, dataset / "images", params.model.input_hw)
     loop = Loop(fabric, config, frames, params.train)
     with curve_log(fabric, curves) as log:

@@ -4,10 +4,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import torch
 import yaml
+from yolox.config import YoloxConfig
+
+from stages.common.files import write_json
+from stages.common.yolox_model import build_model, eval_model, load_weights
+from stages.split import subset
 
 ROOT = Path(__file__).resolve().parent.parent
+NANO = {"depth": 0.33, "width": 0.25, "depthwise": True, "act": "silu"}
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +47,67 @@ def run_stage():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_weights() -> dict:
+    """The content of a weights file: an untrained YOLOX-nano of three classes at 64x96.
+
+    Batch-norm statistics and prediction biases are made up so that its scores and boxes vary.
+    """
+    torch.manual_seed(0)
+    config = YoloxConfig("yolox-nano", num_classes=3, **NANO)
+    model = build_model(config)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            module.weight.data.uniform_(0.5, 1.5)
+    for conv in (*model.head.obj_preds, *model.head.cls_preds):
+        conv.weight.data.normal_(0, 0.1)
+        conv.bias.data.normal_(-1, 0.5)
+    return {
+        "model": model.state_dict(),
+        "architecture": NANO,
+        "labels": ["a b", "c", "ü"],
+        "input_hw": [64, 96],
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_pth(tiny_weights, tmp_path_factory) -> Path:
+    """The weights file itself."""
+    path = tmp_path_factory.mktemp("weights") / "yolox.pth"
+    torch.save(tiny_weights, path)
+    return path
+
+
+@pytest.fixture
+def tiny_model(tiny_pth):
+    """The model in eval mode, raw output."""
+    return eval_model(load_weights(tiny_pth))
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory) -> Path:
+    """A folder as `ingest` and `split` leave it: dataset/ with six pictures, split/."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    coco = {"info": {}, "images": [], "annotations": [], "categories": []}
+    coco["categories"] = [{"id": i + 1, "name": name} for i, name in enumerate(["a b", "c", "ü"])]
+    (folder / "dataset/images/default").mkdir(parents=True)
+    for number in range(1, 7):
+        image_bgr = cv2.resize(rng.integers(0, 256, (9, 16, 3), np.uint8), (160, 90))
+        cv2.rectangle(image_bgr, (40, 30), (80, 50), (255, 255, 255), -1)
+        name = f"default/{number}.png"
+        cv2.imwrite(str(folder / "dataset/images" / name), image_bgr)
+        coco["images"].append({"id": number, "file_name": name, "width": 160, "height": 90,
+                               "sha256": f"{number:064x}", "subset": "default"})  # fmt: skip
+        coco["annotations"].append({"id": number, "image_id": number, "bbox": [40, 30, 40, 20],
+                                    "category_id": 1 + number % 3, "area": 800,
+                                    "iscrowd": 0})  # fmt: skip
+    write_json(folder / "dataset/annotations.json", coco)
+    lists = {"train": coco["images"][:4], "val": coco["images"][4:]}
+    for side, images in {**lists, "calibration": lists["train"]}.items():
+        write_json(folder / f"split/{side}.json", subset(coco, images))
+    return folder

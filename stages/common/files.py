@@ -28,10 +28,11 @@ def atomic_path(out: Path) -> Iterator[Path]:
         raise Refusal(f"cannot write {out}: {error.strerror}; name another place") from error
     try:
         yield scratch / out.name
-        if out.is_dir() and not out.is_symlink():
-            # rename(2) replaces a folder only by an empty one: move the old one aside first.
+        new = scratch / out.name
+        if out.exists() and (out.is_dir() or new.is_dir()):
+            # rename(2) replaces no folder but an empty one: the old one steps aside first.
             out.rename(scratch / "replaced")
-        (scratch / out.name).replace(out)
+        new.replace(out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -6,8 +6,8 @@ from stages.intake.findings import Findings
 from stages.intake.names import shown
 from stages.intake.records import Box, Picture
 
-# YOLOX's TrainTransform keeps 50 boxes of an image, 120 of a mosaic, and drops the rest silently.
-MANY_BOXES = 50
+# Training keeps this many boxes of a sample (stages/training/samples.py) and drops the rest.
+MANY_BOXES = 120
 # Beyond it the short side shrinks below 40 px at an input of 640.
 MAX_ASPECT = 16
 
@@ -43,7 +43,7 @@ def review_picture(picture: Picture, findings: Findings) -> None:
         findings.warn(what=f"{shown(picture.name)} is {size}: little is left at the input", **at)
     if len(picture.boxes) > MANY_BOXES:
         count = f"{shown(picture.name)} has {len(picture.boxes)} boxes"
-        findings.warn(what=f"{count}; YOLOX trains on {MANY_BOXES} of one image", **at)
+        findings.warn(what=f"{count}; training sees {MANY_BOXES} of them", **at)
     first: dict[tuple, Box] = {}
     for box in picture.boxes:
         twin = first.setdefault((box.label, box.bbox_xywh), box)

@@ -90,7 +90,9 @@ def columns(path: Path, delimiter: str, *names: str) -> list[list[float]]:
 def svg(figure) -> str:
     buffer = io.StringIO()
     figure.tight_layout()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(
+        buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    )
     pyplot.close(figure)
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -72,8 +72,8 @@ def verdict(accuracy: dict[str, dict], speed: dict) -> list[str]:
     ]
     if fastest != "int8":
         said.append(
-            f"INT8 is not worth it here: {speed['int8']['throughput_fps']:g} FPS. It pays on "
-            "larger models and on processors that do not compute in bfloat16."
+            f"INT8 is not worth it here: {speed['int8']['throughput_fps']:g} FPS. A larger model, "
+            "or a processor that does not compute in bfloat16, may decide otherwise."
         )
     images, boxes = accuracy["torch"]["images"], accuracy["torch"]["boxes"]
     if images < 50:

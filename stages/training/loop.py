@@ -106,7 +106,7 @@ class Loop:
         size = step_hw(self.config.input_size, self.params, step)
         images, targets = self.config.preprocess(images, targets, size)
         images = images.to(self.fabric.device, memory_format=torch.channels_last)
-        losses = self.model(images, targets.to(self.fabric.device))
+        losses = self.forward(images, targets.to(self.fabric.device))
         values = {name: float(torch.as_tensor(losses[name]).detach()) for name in LOSSES}
         if not math.isfinite(values["total_loss"]):
             names = ", ".join(self.frames.paths[index].name for index in indices)
@@ -119,6 +119,16 @@ class Loop:
         self.optimizer.zero_grad()
         self.averaged.update(self.model.module)
         return values
+
+    def forward(self, images: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The losses of a batch; NaN where the weights are no numbers any more."""
+        try:
+            return self.model(images, targets)
+        except RuntimeError:
+            # YOLOX's label assignment asserts that scores are numbers, before there is a loss.
+            if all(weight.isfinite().all() for weight in self.model.parameters()):
+                raise
+            return dict.fromkeys(LOSSES, torch.tensor(math.nan))
 
     def judged(self, epoch: int) -> bool:
         return epoch % self.params.eval_interval == 0 or epoch == self.params.max_epoch

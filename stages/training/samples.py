@@ -20,6 +20,7 @@ from stages.common.host import usable_cores
 from stages.common.params import Train
 
 CACHE_BYTES = 4_000_000_000  # resized frames beyond this are decoded again each time
+MAX_BOXES = 120  # of one sample; a mosaic of four crowded frames has more
 SMALLEST_SIDE_PX = 2  # of a box after augmentation; what is left of a cut-off box is no example
 
 
@@ -93,12 +94,15 @@ class Samples(Dataset):
         self.augmented = MosaicDetection(
             frames,
             img_size=frames.input_dim,
-            preproc=VisibleBoxes(120, params.flip_prob, params.hsv_prob),
+            preproc=VisibleBoxes(MAX_BOXES, params.flip_prob, params.hsv_prob),
             **{name: getattr(params, name) for name in names},
         )
 
     def __getitem__(self, key: tuple[int, bool, int]) -> tuple[np.ndarray, np.ndarray, int]:
-        """float32 [3, *input_hw], float32 [120, 5] (class, cx, cy, w, h), index of the frame."""
+        """Image float32 [3, *input_hw], boxes float32 [MAX_BOXES, 5] and the frame's index.
+
+        A box is class index, centre x, centre y, width, height, in pixels of the input.
+        """
         seed, mosaic, index = key
         random.seed(seed)
         np.random.seed(seed)
@@ -139,7 +143,7 @@ def steps_per_epoch(frames: int, batch_size: int) -> int:
 
 
 def sample_loader(frames: Frames, params: Train, rank: int, world_size: int) -> DataLoader:
-    """Batches of all epochs: float32 [n, 3, *input_hw], float32 [n, 120, 5], indices [n]."""
+    """Batches of all epochs: float32 [n, 3, *input_hw], float32 [n, MAX_BOXES, 5], indices [n]."""
     return DataLoader(
         Samples(frames, params),
         batch_sampler=EpochKeys(len(frames), params, rank, world_size),

@@ -1,0 +1,96 @@
+"""Letterbox, decode and suppression, against YOLOX's own code and torchvision."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torchvision
+from yolox.data.data_augment import preproc
+from yolox.utils import postprocess
+
+from detector.boxes import anchor_count, anchor_grid, find_boxes, letterbox, suppress
+from stages.common.yolox_model import TorchBackend
+
+
+@pytest.mark.parametrize(
+    ("frame_hw", "input_hw"),
+    [
+        ((720, 1280), (256, 448)),
+        ((540, 960), (320, 544)),
+        ((100, 30), (64, 96)),
+        ((64, 96), (64, 96)),
+        ((33, 47), (640, 640)),
+    ],
+)
+def test_letterbox_is_the_one_of_yolox(frame_hw, input_hw):
+    image_bgr = np.random.default_rng(0).integers(0, 256, (*frame_hw, 3), np.uint8)
+    expected, _ = preproc(image_bgr, input_hw)
+    blob = letterbox(image_bgr, input_hw)
+    assert (blob.dtype, blob.shape) == (np.float32, (1, 3, *input_hw))
+    np.testing.assert_array_equal(blob[0], expected)
+
+
+def test_an_extreme_frame_keeps_at_least_one_row():
+    assert letterbox(np.zeros((4, 4000, 3), np.uint8), (320, 320)).min() == 0
+
+
+@pytest.mark.parametrize("frame_hw", [(128, 192), (64, 96), (200, 100)])
+def test_boxes_are_those_of_yolox(tiny_model, frame_hw):
+    """The whole way: our decode in numpy against YOLOX's decode in the graph and its NMS."""
+    input_hw = (64, 96)
+    blob = torch.randn(1, 3, *input_hw, generator=torch.Generator().manual_seed(1)) * 60 + 114
+    with torch.inference_mode():
+        tiny_model.head.decode_in_inference = True
+        (expected,) = postprocess(tiny_model(blob).clone(), 3, conf_thre=0.0005, nms_thre=0.65)
+        tiny_model.head.decode_in_inference = False
+        raw = tiny_model(blob)[0].numpy()
+    boxes_xyxy, scores, classes = find_boxes(raw, input_hw, frame_hw, 0.0005, 0.65)
+    scale = min(input_hw[0] / frame_hw[0], input_hw[1] / frame_hw[1])
+    best = np.argsort(-(expected[:, 4] * expected[:, 5]).numpy(), kind="stable")
+    expected = expected.numpy()[best]
+    limits = np.array([frame_hw[1], frame_hw[0]] * 2)
+    assert len(scores) > 10
+    np.testing.assert_allclose(scores, expected[:, 4] * expected[:, 5], rtol=1e-5)
+    np.testing.assert_allclose(boxes_xyxy, (expected[:, :4] / scale).clip(0, limits), atol=1e-3)
+    np.testing.assert_array_equal(classes, expected[:, 6])
+
+
+def test_decode_by_hand():
+    """The second anchor of a 32x64 input lies at cell (1, 0) of stride 8."""
+    raw = np.zeros((anchor_count((32, 64)), 6), np.float32)
+    raw[1] = [0.5, 0.25, np.log(2), np.log(1), 0.9, 0.8]
+    boxes_xyxy, scores, classes = find_boxes(raw, (32, 64), (64, 128), 0.5, 0.65)
+    # centre ((1 + .5) * 8, .25 * 8) = (12, 2), size (16, 8); the frame is twice the input.
+    np.testing.assert_allclose(boxes_xyxy, [[8, 0, 40, 12]], atol=1e-5)
+    np.testing.assert_allclose(scores, [0.72], rtol=1e-6)
+    assert classes.tolist() == [0]
+
+
+@pytest.mark.parametrize("input_hw", [(32, 32), (256, 448), (640, 640)])
+def test_anchors_count(input_hw):
+    corners, strides = anchor_grid(input_hw)
+    assert len(corners) == len(strides) == anchor_count(input_hw)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_suppression_is_that_of_torchvision(seed):
+    rng = np.random.default_rng(seed)
+    corner = rng.uniform(0, 300, (500, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(5, 80, (500, 2))], 1).astype(np.float32)
+    scores, classes = rng.random(500).astype(np.float32), rng.integers(0, 3, 500)
+    expected = torchvision.ops.batched_nms(
+        torch.tensor(boxes), torch.tensor(scores), torch.tensor(classes), 0.45
+    )
+    assert suppress(boxes, scores, classes, 0.45).tolist() == expected.tolist()
+
+
+def test_nothing_found_is_empty():
+    raw = np.zeros((anchor_count((32, 32)), 7), np.float32)
+    boxes_xyxy, scores, classes = find_boxes(raw, (32, 32), (10, 10), 0.1, 0.5)
+    assert (boxes_xyxy.shape, scores.shape, classes.shape) == ((0, 4), (0,), (0,))
+
+
+def test_torch_backend_gives_float32_without_batch(tiny_model):
+    backend = TorchBackend(tiny_model, ["a", "b", "c"], (64, 96))
+    raw = backend.infer(letterbox(cv2.UMat(64, 96, cv2.CV_8UC3).get() * 0, (64, 96)))
+    assert (raw.dtype, raw.shape) == (np.float32, (anchor_count((64, 96)), 8))

@@ -1,0 +1,171 @@
+"""The pipeline as its users run it: real DVC in a real Git repository, on tiny data."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from test_docs import blocks
+
+pytestmark = pytest.mark.slow
+
+TINY = {
+    "synthesize": {"images": 8, "image_hw": [256, 448]},
+    "model": {"input_hw": [96, 160]},
+    "train": {"pretrained": "none", "max_epoch": 2, "warmup_epochs": 1, "no_aug_epochs": 1,
+              "eval_interval": 1, "batch_size": 2},
+    "benchmark": {"seconds": 1.0, "warmup_seconds": 0.1},
+    "report": {"pictures": 1},
+}  # fmt: skip
+AFTER_QUANTIZE = {"quantize", "machine", "evaluate@int8", "benchmark", "report"}
+
+
+class Repository:
+    """A copy of this repository with shrunken parameters, under Git and DVC."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in self.tracked():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+        params = yaml.safe_load((folder / "params.yaml").read_text())
+        for section, values in TINY.items():
+            params[section] |= values
+        (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        self.run("git", "init", "-q", "-b", "main")
+        self.run("git", "config", "user.email", "test@example.com")
+        self.run("git", "config", "user.name", "test")
+        self.commit("start")
+
+    @staticmethod
+    def tracked() -> list[str]:
+        """What a clone would hold, with the changes of the working tree."""
+        listed = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout.split("\n")  # fmt: skip
+        return [name for name in listed if name and (ROOT / name).is_file()]
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True,
+            env={**os.environ, "PATH": path, "PYTHONPATH": ""},
+        )  # fmt: skip
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-q", "-m", message)
+
+    def stages_run(self, output: str) -> set[str]:
+        """The stages whose command was run and not taken from the run cache."""
+        return {
+            line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")
+        }
+
+    def json(self, name: str) -> dict:
+        return json.loads((self.folder / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory) -> Repository:
+    repository = Repository(tmp_path_factory.mktemp("clone"))
+    repository.first_output = repository.run("dvc", "repro").stdout
+    repository.commit("first run")
+    return repository
+
+
+def test_the_first_run_makes_everything(repository):
+    for variant in ("torch", "onnx", "ir", "int8"):
+        figures = repository.json(f"metrics/accuracy/{variant}.json")
+        assert {"AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR100",
+                "images", "boxes", "per_class"} <= set(figures)  # fmt: skip
+        assert (figures["images"], list(figures["per_class"])) == (2, ["LP"])
+    speed = repository.json("metrics/speed.json")
+    assert speed["torch"]["speedup_vs_torch"] == 1.0
+    for variant in ("torch", "onnx", "ir", "int8"):
+        assert 0 < speed[variant]["latency_ms_p50"] <= speed[variant]["latency_ms_p99"]
+        assert speed[variant]["throughput_fps"] > 0
+    assert speed["int8"]["precision"].startswith("i8")
+    assert set(speed["host"]) == {"cpu", "cores", "isa", "system", "versions"}
+    assert "OpenVINO INT8" in (repository.folder / "metrics/report.md").read_text()
+    page = (repository.folder / "metrics/report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:|#)', page), "the page must open without a network"
+
+
+def test_git_holds_metrics_but_neither_data_nor_models(repository):
+    tracked = repository.run("git", "ls-files", "data", "models", "metrics").stdout.split()
+    assert {"metrics/speed.json", "metrics/accuracy/int8.json", "metrics/report.html"} <= set(
+        tracked
+    )
+    assert {n for n in tracked if not n.startswith("metrics")} == {
+        "data/README.md", "models/README.md", "models/pretrained.pth",
+    }  # fmt: skip
+
+
+def test_a_second_run_does_nothing(repository):
+    assert repository.stages_run(repository.run("dvc", "repro").stdout) <= {"machine"}
+    assert repository.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_quantize_parameter_runs_only_what_follows(repository):
+    output = repository.run("dvc", "exp", "run", "-S", "quantize.preset=performance").stdout
+    assert repository.stages_run(output) == AFTER_QUANTIZE
+    changed = repository.run("dvc", "params", "diff").stdout
+    assert "quantize.preset" in changed and "performance" in changed
+    repository.run("git", "checkout", "-q", ".")
+    repository.run("dvc", "checkout", "-q")
+
+
+def test_an_experiment_trains_again_and_metrics_diff_compares(repository):
+    output = repository.run("dvc", "exp", "run", "-S", "train.max_epoch=3").stdout
+    assert {"train", "export", "ir", "quantize", "benchmark"} <= repository.stages_run(output)
+    assert not {"synthesize", "ingest", "split"} & repository.stages_run(output)
+    table = json.loads(repository.run("dvc", "metrics", "diff", "--json").stdout)
+    assert "metrics/speed.json" in table
+    assert repository.run("dvc", "plots", "diff", "--json").stdout.strip().startswith("{")
+    repository.run("git", "checkout", "-q", ".")
+    repository.run("dvc", "checkout", "-q")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ("model.input_hw=[100,160]", "model.input_hw.0: 100 is refused"),
+        ("model.name=yolox-huge", "model.name: 'yolox-huge' is refused"),
+        ("train.pretrained=missing.pth", "cannot read missing.pth"),
+        ("+train.epochs=3", "train.epochs: unknown parameter"),
+    ],
+)
+def test_a_wrong_parameter_stops_the_run_in_one_line(repository, parameter, said):
+    done = repository.run("dvc", "exp", "run", "-S", parameter, check=False)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    repository.run("git", "checkout", "-q", ".")
+    repository.run("dvc", "checkout", "-q")
+
+
+def test_the_commands_of_the_readme_run(repository):
+    """Those of the shell blocks, in order; `make` finds the environment that runs this test."""
+    shutil.copy(repository.folder / "data/synthetic.zip", repository.folder / "my-export.zip")
+    (repository.folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    assert {"make repro", "make test", "dvc metrics diff"} <= set(commands)
+    for command in commands:
+        if command == "make test":  # this very run
+            command = "make -n test"
+        repository.run("bash", "-c", command)
+    for block in blocks("python"):
+        frame = next((repository.folder / "data/dataset/images/default").iterdir())
+        program = block.replace("frame.jpg", str(frame))
+        assert "[" in repository.run("python", "-c", program).stdout

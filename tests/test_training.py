@@ -1,0 +1,159 @@
+"""Training: samples, schedules and the stage itself on a few pictures."""
+
+import csv
+import json
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from stages.common.coco import read_coco
+from stages.common.params import Train
+from stages.common.yolox_model import load_weights
+from stages.training.loop import ema_decay, step_hw
+from stages.training.samples import EpochKeys, Frames, Samples, VisibleBoxes, sample_loader
+
+INPUT_HW = (64, 96)
+SHORT = {"max_epoch": 3, "warmup_epochs": 1, "no_aug_epochs": 1, "eval_interval": 2,
+         "batch_size": 2, "precision": "32", "basic_lr_per_img": 0.001}  # fmt: skip
+
+
+@pytest.fixture
+def frames(tiny_dataset) -> Frames:
+    coco = read_coco(tiny_dataset / "split/train.json")
+    return Frames(coco, tiny_dataset / "dataset/images", INPUT_HW)
+
+
+def test_frames_are_resized_with_their_boxes(frames):
+    image_bgr, labels, size_hw, index = frames.pull_item(1)
+    assert (len(frames), image_bgr.shape, size_hw, index) == (4, (54, 96, 3), (54, 96), 1)
+    np.testing.assert_allclose(labels[0, :4], [24, 18, 48, 30])  # 160 px -> 96 px
+
+
+def test_a_frame_handed_out_may_be_changed(frames):
+    image_bgr, labels, *_ = frames.pull_item(0)
+    before = image_bgr.copy()
+    image_bgr[:], labels[:] = 0, 0
+    assert (frames.pull_item(0)[0] == before).all()
+    assert frames.pull_item(0)[1].any()
+
+
+@pytest.mark.parametrize("mosaic", [True, False])
+def test_a_sample_is_the_same_for_its_key(frames, mosaic):
+    samples = Samples(frames, Train())
+    first, other = samples[(5, mosaic, 1)], samples[(6, mosaic, 1)]
+    again = samples[(5, mosaic, 1)]
+    assert first[0].shape == (3, *INPUT_HW)
+    assert (first[0] == again[0]).all() and (first[1] == again[1]).all()
+    assert (first[0] != other[0]).any()
+
+
+def test_boxes_pushed_out_of_the_picture_are_no_examples():
+    image_bgr = np.full((64, 96, 3), 114, np.uint8)
+    targets = np.array([[96, 0, 96, 64, 0], [10, 10, 11, 40, 0], [10, 10, 30, 40, 0]], float)
+    _, labels = VisibleBoxes(5, flip_prob=0.0, hsv_prob=0.0)(image_bgr, targets, INPUT_HW)
+    np.testing.assert_allclose(labels[0], [0, 20, 25, 20, 30])
+    assert not labels[1:].any()
+    _, labels = VisibleBoxes(5, flip_prob=0.0, hsv_prob=0.0)(image_bgr, targets[:2], INPUT_HW)
+    assert not labels.any()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_do_not_depend_on_the_number_of_workers(frames, workers, monkeypatch):
+    monkeypatch.setattr("stages.training.samples.usable_cores", lambda: 2 * workers)
+    params = Train(**{**SHORT, "max_epoch": 1})
+    expected = [Samples(frames, params)[key] for batch in EpochKeys(4, params) for key in batch]
+    found = [
+        sample for images, labels, indices in sample_loader(frames, params, 0, 1)
+        for sample in zip(images, labels, indices, strict=True)
+    ]  # fmt: skip
+    for (image, labels, index), sample in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(image, sample[0])
+        np.testing.assert_array_equal(labels, sample[1])
+        assert index == sample[2]
+
+
+@pytest.mark.parametrize(("frame_count", "batch_size"), [(30, 6), (7, 4), (3, 8), (1, 2)])
+def test_an_epoch_shows_every_frame_in_full_batches(frame_count, batch_size):
+    params = Train(max_epoch=2, no_aug_epochs=1, batch_size=batch_size)
+    keys = EpochKeys(frame_count, params)
+    batches = list(keys)
+    assert len(batches) == len(keys) == 2 * math.ceil(frame_count / batch_size)
+    assert {len(batch) for batch in batches} == {batch_size}
+    half = len(batches) // 2
+    for epoch, mosaic in ((batches[:half], True), (batches[half:], False)):
+        assert {index for batch in epoch for _, _, index in batch} == set(range(frame_count))
+        assert {flag for batch in epoch for _, flag, _ in batch} == {mosaic}
+
+
+def test_processes_share_every_global_batch():
+    params = Train(max_epoch=2, no_aug_epochs=1, batch_size=4)
+    alone = list(EpochKeys(8, params))
+    shares = [list(EpochKeys(8, params, rank, 2)) for rank in (0, 1)]
+    for step, batch in enumerate(alone):
+        assert sorted(batch) == sorted(shares[0][step] + shares[1][step])
+
+
+@pytest.mark.parametrize("steps", [10, 750, 100_000])
+def test_the_average_follows_short_runs(steps):
+    decays = [ema_decay(update, steps) for update in range(1, steps)]
+    assert all(0 <= a <= b < 1 for a, b in pairwise(decays))
+    assert decays[-1] <= 0.9998
+
+
+def test_input_sizes_stay_legal_and_keep_the_aspect():
+    params = Train(multiscale_range=3)
+    sizes = {step_hw((320, 544), params, step) for step in range(0, 2000, 10)}
+    assert len(sizes) == 7
+    assert all(h % 32 == w % 32 == 0 and abs(w / h - 1.7) < 0.2 for h, w in sizes)
+    assert step_hw((320, 544), Train(multiscale_range=0), 5) == (320, 544)
+
+
+def train(run_stage, tiny_dataset, folder, **changes):
+    content = {"data": {"export": "x.zip"}, "model": {"name": "yolox-nano", "input_hw": [64, 96]},
+               "train": {**SHORT, **changes}}  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    split, dataset = tiny_dataset / "split", tiny_dataset / "dataset"
+    return run_stage(
+        "train", split / "train.json", split / "val.json", dataset, "pretrained.pth",
+        "yolox.pth", "curves", cwd=folder,
+    )  # fmt: skip
+
+
+def test_the_stage_writes_weights_and_curves_and_the_same_ones_again(
+    run_stage, tiny_dataset, tmp_path
+):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        done = train(run_stage, tiny_dataset, folder)
+        assert done.returncode == 0, done.stderr
+    weights, again = load_weights(first / "yolox.pth"), load_weights(second / "yolox.pth")
+    assert (weights.labels, weights.input_hw) == (["a b", "c", "ü"], (64, 96))
+    assert all(torch.equal(value, again.state[name]) for name, value in weights.state.items())
+    with (first / "curves/plots/metrics/val/AP.tsv").open() as lines:
+        assert [row["step"] for row in csv.DictReader(lines, delimiter="\t")] == ["2", "3"]
+    assert json.loads((first / "curves/metrics.json").read_text())["loss"]["total"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"basic_lr_per_img": 1e6}, "the loss is nan in epoch"),
+        ({"pretrained": "bundled"}, "cannot read pretrained.pth"),
+        ({"accelerator": "cuda"}, "this machine has none"),
+    ],
+)
+def test_the_stage_refuses_in_one_line_and_writes_no_weights(
+    run_stage, tiny_dataset, tmp_path, changes, said
+):
+    if changes.get("accelerator") == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    done = train(run_stage, tiny_dataset, tmp_path, **changes)
+    assert done.returncode == 1
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "yolox.pth").exists()
