@@ -26,7 +26,6 @@ lint: $(INSTALLED)  ## check style only
 	@$(RUN) ruff format --check .
 
 lock: $(INSTALLED)  ## compile requirements/*.in to locked, hashed files
-	@$(RUN) python -m pip install -q uv
 	@cd requirements && for name in openvino dev; do \
 	  $(RUN) uv pip compile -q --universal --python-version 3.10 --generate-hashes \
 	    --no-annotate --no-header $$name.in -o $$name.txt; done

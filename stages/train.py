@@ -58,9 +58,10 @@ def curve_log(fabric: Fabric, folder: Path) -> Iterator[Callable[[int, dict[str,
             live.step = epoch
             for name, value in figures.items():
                 live.log_metric(name, round(value, 6))
-            live.make_summary()
 
         yield log
+    # DVCLive's summary of the last epoch: seven rows of losses in every `dvc metrics diff`.
+    (folder / "metrics.json").unlink()
 
 
 def say_what_is_new(layers: list[str]) -> None:

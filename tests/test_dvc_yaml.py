@@ -1,6 +1,8 @@
 """dvc.yaml against the code: what a stage reads is what it declares."""
 
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,14 @@ def test_stages_import_no_other_stage_and_the_detector_none_at_all():
     for path in (ROOT / "detector").glob("*.py"):
         outside = {p for p in files_imported(path, ROOT) if "detector" not in p.parts}
         assert not outside, f"{path.name} imports {outside}"
+
+
+def test_the_detector_loads_neither_torch_nor_onnxruntime():
+    program = (
+        "import sys, detector.detector, detector.draw, openvino;"
+        "print({'torch', 'onnxruntime', 'yolox', 'nncf'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"

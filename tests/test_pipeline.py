@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,14 +54,20 @@ class Repository:
         return [name for name in listed if name and (ROOT / name).is_file()]
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
+        process = self.start(*command)
+        stdout, stderr = process.communicate()
+        if check and process.returncode:
+            raise AssertionError(f"{' '.join(command)} failed:\n{stdout}\n{stderr}")
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+    def start(self, *command: str) -> subprocess.Popen:
+        """A command in the repository, with the environment of this test activated."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True,
-            env={**os.environ, "PATH": path, "PYTHONPATH": ""},
+        return subprocess.Popen(
+            command, cwd=self.folder, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "PATH": path, "PYTHONPATH": "", "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
-        if check and done.returncode:
-            raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
-        return done
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")
@@ -133,6 +140,23 @@ def test_an_experiment_trains_again_and_metrics_diff_compares(repository):
     table = json.loads(repository.run("dvc", "metrics", "diff", "--json").stdout)
     assert "metrics/speed.json" in table
     assert repository.run("dvc", "plots", "diff", "--json").stdout.strip().startswith("{")
+    repository.run("git", "checkout", "-q", ".")
+    repository.run("dvc", "checkout", "-q")
+
+
+def test_an_interrupted_run_goes_on(repository):
+    """Ctrl-C reaches the whole process group, DVC and the stage."""
+    params = repository.folder / "params.yaml"
+    params.write_text(params.read_text().replace("max_epoch: 2", "max_epoch: 4"))
+    process = repository.start("dvc", "repro")
+    for line in process.stdout:
+        if line.startswith("epoch 1/4"):
+            os.killpg(process.pid, signal.SIGINT)
+    assert process.wait() != 0
+    assert "Traceback" not in process.stderr.read()
+    assert not list(repository.folder.glob("models/.yolox*"))
+    assert "train" in repository.stages_run(repository.run("dvc", "repro").stdout)
+    assert repository.run("dvc", "status", "--json").stdout.count("train") == 0
     repository.run("git", "checkout", "-q", ".")
     repository.run("dvc", "checkout", "-q")
 

@@ -86,7 +86,7 @@ class Model(Section):
 
 
 class Train(Section):
-    pretrained: Annotated[str, Field(min_length=1)] = "none"
+    pretrained: Annotated[str, Field(min_length=1)] = "bundled"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: Literal["auto"] | AtLeastOne = "auto"
     # YAML reads an unquoted 32 as a number.

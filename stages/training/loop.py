@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -66,37 +66,46 @@ class Loop:
         """
         best_ap, best_epoch, best = -1.0, 0, {}
         started = time.perf_counter()
-        loader = sample_loader(
-            self.frames, self.params, self.fabric.global_rank, self.fabric.world_size
+        rank, world_size = self.fabric.global_rank, self.fabric.world_size
+        batches = iter(sample_loader(self.frames, self.params, rank, world_size))
+        with progress_bar(disable=not self.fabric.is_global_zero) as bar:
+            task = bar.add_task("training", total=self.steps, note="")
+            for epoch in range(1, self.params.max_epoch + 1):
+                figures = self.train_epoch(epoch, batches, lambda: bar.update(task, advance=1))
+                if not self.fabric.is_global_zero:
+                    continue
+                note = f"epoch {epoch}/{self.params.max_epoch} loss {figures['loss/total']:.2f}"
+                if self.judged(epoch):
+                    ap, ap50 = self.evaluate(val_coco, images_dir, judge)
+                    figures |= {"val/AP": ap, "val/AP50": ap50}
+                    bar.console.print(f"{note} AP {ap:.3f} AP50 {ap50:.3f}")
+                    if ap > best_ap:
+                        best_ap, best_epoch, best = ap, epoch, self.snapshot()
+                bar.update(task, note=f"{note} best AP {max(best_ap, 0):.3f}")
+                log(epoch, figures)
+        seconds = time.perf_counter() - started
+        speed = self.steps * self.params.batch_size / seconds
+        self.fabric.print(
+            f"trained {seconds:.0f} s, {speed:.1f} images/s, best AP {best_ap:.3f} "
+            f"at epoch {best_epoch}"
         )
-        first = self.fabric.is_global_zero
-        with progress_bar(disable=not first) as shown:
-            task = shown.add_task("training", total=self.steps, note="")
-            for step, (images, targets, indices) in enumerate(loader):
-                epoch = step // self.steps_per_epoch + 1
-                losses = self.step(step, epoch, images, targets, indices)
-                note = f"epoch {epoch}/{self.params.max_epoch} loss {losses['total_loss']:.2f}"
-                shown.update(task, advance=1, note=f"{note} AP {max(best_ap, 0):.3f}")
-                if first and (step + 1) % self.steps_per_epoch == 0:
-                    figures = {
-                        f"loss/{name.removesuffix('_loss')}": losses[name] for name in LOSSES
-                    }
-                    figures["lr"] = self.optimizer.param_groups[0]["lr"]
-                    if self.judged(epoch):
-                        ap, ap50 = self.evaluate(val_coco, images_dir, judge)
-                        figures |= {"val/AP": ap, "val/AP50": ap50}
-                        shown.console.print(f"{note} AP {ap:.3f} AP50 {ap50:.3f}")
-                        if ap > best_ap:
-                            best_ap, best_epoch, best = ap, epoch, self.snapshot()
-                    log(epoch, figures)
-        if first:
-            seconds = time.perf_counter() - started
-            speed = self.steps * self.params.batch_size / seconds
-            print(
-                f"trained {seconds:.0f} s, {speed:.1f} images/s, best AP {best_ap:.3f} "
-                f"at epoch {best_epoch}"
-            )
         return best
+
+    def train_epoch(
+        self, epoch: int, batches: Iterator, advance: Callable[[], None]
+    ) -> dict[str, float]:
+        """All steps of an epoch; returns its mean losses and last learning rate by name."""
+        total = dict.fromkeys(LOSSES, 0.0)
+        for number in range(self.steps_per_epoch):
+            step = (epoch - 1) * self.steps_per_epoch + number
+            losses = self.step(step, epoch, *next(batches))
+            total = {name: total[name] + losses[name] for name in LOSSES}
+            advance()
+        means = {
+            f"loss/{name.removesuffix('_loss')}": value / self.steps_per_epoch
+            for name, value in total.items()
+        }
+        return {**means, "lr": self.optimizer.param_groups[0]["lr"]}
 
     def step(self, step: int, epoch: int, images, targets, indices) -> dict[str, float]:
         """One batch: sets the learning rate, updates weights and their average."""

@@ -5,6 +5,7 @@ so it is the same whichever worker makes it, and however many there are.
 """
 
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -148,11 +149,14 @@ def sample_loader(frames: Frames, params: Train, rank: int, world_size: int) -> 
         Samples(frames, params),
         batch_sampler=EpochKeys(len(frames), params, rank, world_size),
         num_workers=max(1, usable_cores() // 2),
-        worker_init_fn=leave_cores_to_the_model,
+        worker_init_fn=be_a_quiet_worker,
         pin_memory=torch.cuda.is_available(),
     )
 
 
-def leave_cores_to_the_model(worker: int) -> None:
+def be_a_quiet_worker(worker: int) -> None:
+    """Leaves the cores to the model, and the answer to Ctrl-C to the process that trains."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
