@@ -37,7 +37,7 @@ def main(ir: Path, calibration: Path, dataset: Path, out_dir: Path) -> None:
     quantized = quantize(model, blobs, params)
     with atomic_path(out_dir) as tmp:
         tmp.mkdir()
-        ov.save_model(quantized, tmp / IR_FILE, compress_to_fp16=True)
+        ov.save_model(quantized, tmp / IR_FILE, compress_to_fp16=False)
     kept = f", {len(prediction_convolutions(model))} predictions kept float"
     print(f"calibrated on {len(images)} images{kept if params.float_predictions else ''}")
 

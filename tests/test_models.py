@@ -102,6 +102,7 @@ def test_prediction_convolutions_are_found_by_their_place(models):
     assert channels == [1, 1, 1, 3, 3, 3, 4, 4, 4]  # objectness, three classes, box
 
 
+@pytest.mark.slow
 def test_stages_write_the_same_bytes_again(models, tiny_dataset, tmp_path, run_stage):
     """In processes of their own, as DVC runs them: OpenVINO numbers layers within a process."""
     split, dataset = tiny_dataset / "split", tiny_dataset / "dataset"
@@ -200,7 +201,7 @@ def test_weights_that_hold_more_than_tensors_are_refused(tmp_path, capsys, conte
     assert "run by" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", [b"", b"text", pickle.dumps({"model": 1})])
+@pytest.mark.parametrize("content", [b"", b"text", pickle.dumps({"model": 1}, protocol=2)])
 def test_damaged_weights_are_refused(tmp_path, content):
     (tmp_path / "weights.pth").write_bytes(content)
     with pytest.raises(Refusal, match=r"weights\.pth"):

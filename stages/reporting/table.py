@@ -65,10 +65,10 @@ def rows(accuracy: dict[str, dict], speed: dict, sizes_mb: dict[str, float]) -> 
 def verdict(accuracy: dict[str, dict], speed: dict) -> list[str]:
     """What the figures say, in sentences that a person can act on."""
     fastest = max(NAMES, key=lambda key: speed[key]["throughput_fps"])
-    lost = 100 * (accuracy["torch"]["AP"] - accuracy[fastest]["as_deployed"]["AP"])
     said = [
         f"Fastest on this machine: {NAMES[fastest]} with {speed[fastest]['throughput_fps']:g} FPS, "
-        f"{speed[fastest]['speedup_vs_torch']:g} times PyTorch, at {lost:+.1f} AP points lost."
+        f"{speed[fastest]['speedup_vs_torch']:g} times PyTorch, at AP "
+        f"{accuracy[fastest]['as_deployed']['AP']:.3f} against {accuracy['torch']['AP']:.3f}."
     ]
     if fastest != "int8":
         said.append(
