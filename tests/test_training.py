@@ -141,6 +141,14 @@ def test_the_stage_writes_weights_and_curves_and_the_same_ones_again(
     assert curves == losses | {"lr.tsv", "val/AP.tsv", "val/AP50.tsv"}
 
 
+def test_the_same_command_trains_in_two_processes(run_stage, tiny_dataset, tmp_path):
+    done = train(run_stage, tiny_dataset, tmp_path, accelerator="cpu", devices=2)
+    assert done.returncode == 0, done.stderr
+    assert "Starting with 2 processes" in done.stderr
+    assert done.stdout.count("epoch 3/3") == 2  # one evaluation, one end of the bar
+    assert load_weights(tmp_path / "yolox.pth").labels == ["a b", "c", "ü"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
