@@ -21,6 +21,12 @@ JSON = "annotations/instances_default.json"
 WIDTH, HEIGHT = 96, 64
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Runs each test away from the params.yaml of this repository."""
+    monkeypatch.chdir(tmp_path)
+
+
 def picture(seed: int, kind: str = "JPEG", size: tuple = (WIDTH, HEIGHT), **options) -> bytes:
     """The bytes of a small picture of noise, other for each seed."""
     pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), np.uint8)
@@ -88,19 +94,21 @@ def as_zip(path: Path, files: dict) -> Path:
     return path
 
 
-def ingested(tmp_path: Path, files: dict, zipped: bool = False) -> tuple[dict, dict, Path]:
+def ingested(
+    tmp_path: Path, files: dict, zipped: bool = False, images: Path | None = None
+) -> tuple[dict, dict, Path]:
     """Runs the stage: annotations.json, report.json and the output folder."""
     export = as_zip(tmp_path / "in.zip", files) if zipped else as_folder(tmp_path / "in", files)
     out = tmp_path / "out"
-    ingest.main(export, out)
+    ingest.main(export, out, images=images)
     return *(json.loads((out / f"{n}.json").read_text()) for n in ("annotations", "report")), out
 
 
-def refused(tmp_path: Path, export: Path) -> str:
+def refused(tmp_path: Path, export: Path, images: Path | None = None) -> str:
     """The message of a refusal that left nothing behind."""
     before = set(tmp_path.rglob("*"))
     with pytest.raises(Refusal) as caught:
-        ingest.main(export, tmp_path / "out")
+        ingest.main(export, tmp_path / "out", images=images)
     assert set(tmp_path.rglob("*")) == before
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -117,7 +125,8 @@ def test_writes_the_schema_that_later_stages_read(tmp_path, capsys, zipped):
         "default/b.jpg",
         "default/c.jpg",
     ]
-    assert set(coco["images"][0]) == {"id", "file_name", "width", "height", "sha256", "subset"}
+    fields = {"id", "file_name", "width", "height", "sha256", "dhash", "subset", "group"}
+    assert set(coco["images"][0]) == fields
     assert coco["annotations"][0] == {
         "id": 1,
         "image_id": 1,
@@ -178,7 +187,39 @@ LAYOUTS = {
         two_subsets({"Train": "images/Train/", "мой набор": "images/мой набор/"}),
         "Train/x.jpg",
     ),
+    "annotations.json beside images/": (
+        files_of(plain(), "images/", "annotations.json"),
+        "default/a.jpg",
+    ),
+    "result.json of Label Studio": (
+        files_of(renamed([f"images/{n}.jpg" for n in "abc"]), "", "result.json"),
+        "default/images/a.jpg",
+    ),
+    "annotations/train.json": (
+        files_of(plain(), "train/", "annotations/train.json"),
+        "train/a.jpg",
+    ),
+    "JSON among its pictures": (files_of(plain(), "", "val.json"), "val/a.jpg"),
+    "JSON among its pictures in annotations/": (
+        files_of(plain(), "annotations/", "annotations/coco.json"),
+        "default/a.jpg",
+    ),
+    "Roboflow": (files_of(plain(), "valid/", "valid/_annotations.coco.json"), "valid/a.jpg"),
+    "Roboflow without subsets": (files_of(plain(), "", "_annotations.coco.json"), "default/a.jpg"),
+    "plain COCO under one top folder": (
+        {f"a/my task/{k}": v for k, v in files_of(plain(), "images/", "labels.json").items()},
+        "default/a.jpg",
+    ),
+    "plain COCO beside another JSON": (
+        {**files_of(plain(), "images/", "train.json"), "package.json": {"name": "x"}},
+        "train/a.jpg",
+    ),
+    "instances_*.json beside plain COCO": (
+        {**files_of(plain()), "train.json": b"not read", "annotations/captions_x.json": b"{}"},
+        "default/a.jpg",
+    ),
 }
+WARNED = {"one top folder", "plain COCO under one top folder", "plain COCO beside another JSON"}
 
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
@@ -190,7 +231,7 @@ def test_reads_the_layout(tmp_path, layout, zipped):
     assert first is None or first in names
     assert len(names) == len(set(names)) == (6 if layout == "two subsets" else 3)
     assert all((out / "images" / name).is_file() for name in names)
-    assert bool(report["warnings"]) == (layout == "one top folder")
+    assert bool(report["warnings"]) == (layout in WARNED)
 
 
 def test_frames_of_a_video_keep_their_names(tmp_path):
@@ -322,6 +363,8 @@ REFUSALS = {
     "bbox outside": (with_box(bbox=[500, 500, 20, 20]), ["annotation 3", "b.jpg", "outside"]),
     "bbox huge": (with_box(bbox=[0, 0, 1e9, 1e9]), ["annotation 3", "b.jpg"]),
     "rotation a text": (with_box(attributes={"rotation": "x"}), ["annotation 3", "rotation"]),
+    "rotation huge": (with_box(attributes={"rotation": 10**400}), ["annotation 3", "rotation"]),
+    "annotation id a boolean": (with_box(id=True), ["annotation entry 3", "id is True"]),
     "unknown image": (with_box(image_id=99), ["annotation 3", "image_id is 99"]),
     "unknown category": (with_box(category_id=99), ["annotation 3", "category_id is 99"]),
     "annotation id a text": (with_box(id="3"), ["annotation entry 3", "id is '3'"]),
@@ -351,6 +394,20 @@ REFUSALS = {
     "picture missing": (without(B_JPG), ["b.jpg", "missing"]),
     "all pictures missing": ({JSON: plain()}, ["Save images"]),
     "no JSON": ({B_JPG: b"x"}, ["annotations", "instances"]),
+    "JSON of something else": (
+        {"package.json": {"images": []}, B_JPG: b"x"},
+        ["no annotations", "package.json", "lists images"],
+    ),
+    "captions": ({"annotations/captions_val.json": plain(), B_JPG: b"x"}, ["captions_val.json"]),
+    "plain COCO cut off": ({**files_of(plain(), json_name="a.json"), "b.json": b"{"}, ["b.json"]),
+    "pictures in two JSON files": (
+        {**files_of(plain(), "images/", "annotations.json"), "train.json": plain()},
+        ["train.json", "already the picture of annotations.json"],
+    ),
+    "same category under the same parent": (
+        with_list("categories", [{"id": i, "name": "a", "supercategory": "b"} for i in (1, 2)]),
+        ["duplicate category name 'a'"],
+    ),
     "keypoints": ({"annotations/person_keypoints_default.json": plain()}, ["Keypoints"]),
     "two exports": (
         {f"{top}/{name}": value for top in "xy" for name, value in files_of(plain()).items()},
@@ -360,6 +417,10 @@ REFUSALS = {
     "picture is HTML": (with_file(B_JPG, b"<html>"), ["b.jpg", "formats"]),
     "picture is a GIF": (with_file(B_JPG, picture(1, "GIF")), ["b.jpg", "formats"]),
     "JPEG truncated": (with_file(B_JPG, picture(1)[:-400]), ["b.jpg", "truncated"]),
+    "progressive JPEG truncated": (
+        with_file(B_JPG, picture(1, progressive=True)[:-400]),
+        ["b.jpg", "truncated"],
+    ),
     "PNG truncated": (with_file(B_JPG, picture(1, "PNG")[:-400]), ["b.jpg", "truncated"]),
     "PNG with a bomb's header": (with_file(B_JPG, png_header(50_000, 50_000)), ["pixels", "limit"]),
     "JSON empty": ({**files_of(plain()), JSON: b""}, ["instances_default.json", "not JSON"]),
@@ -406,6 +467,9 @@ ZIP_MEMBERS = {
     "symlink": (member("images/link", external_attr=0o120777 << 16), b"/etc", ["symlink"]),
     "pipe": (member("images/pipe", external_attr=0o010644 << 16), b"", ["neither"]),
     "twice": (member("images/default/a.jpg"), b"x", ["twice", "a.jpg"]),
+    "twice, once with ./": (member("./images/default/a.jpg"), b"x", ["twice", "a.jpg"]),
+    "climbs out behind ./": (member("./../canary.txt"), b"x", ["'..'"]),
+    "absolute behind ./": (member(".//canary.txt"), b"x", ["absolute"]),
     "file and folder": (member("images"), b"x", ["both a file and a directory"]),
     "method": (member("images/a.bin", compress_type=zipfile.ZIP_LZMA), b"x", ["compression"]),
     "ratio": (
@@ -425,6 +489,16 @@ def test_refuses_a_zip_with_a_member_that(tmp_path, case):
         archive.writestr(info, data)
     message = refused(tmp_path, export)
     assert [word for word in mentions if word not in message] == []
+
+
+def test_reads_a_zip_whose_names_begin_with_a_dot(tmp_path):
+    files = {f"./{name}": value for name, value in files_of(plain()).items()}
+    export = as_zip(tmp_path / "in.zip", files)
+    with zipfile.ZipFile(export, "a") as archive:
+        for folder in ("./", "./images/"):
+            archive.writestr(member(folder, external_attr=0o040755 << 16), b"")
+    ingest.main(export, tmp_path / "out")
+    assert (tmp_path / "out/images/default/b.jpg").read_bytes() == picture(1)
 
 
 def test_refuses_a_zip_that_is_cut_off_or_encrypted_or_damaged(tmp_path):

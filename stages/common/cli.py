@@ -1,7 +1,8 @@
-"""How a stage becomes a command: `python -m stages.NAME IN... OUT`.
+"""How a stage becomes a command: `python -m stages.NAME IN... OUT [--OPTION VALUE]`.
 
-A stage's `main` is a typed function; its positional arguments are the command's. Input that
-cannot be used ends in one line on stderr and a non-zero exit, never in a traceback.
+A stage's `main` is a typed function; its positional arguments are the command's, its keyword-only
+ones the command's options. Input that cannot be used ends in one line on stderr and a non-zero
+exit, never in a traceback.
 """
 
 import argparse
@@ -18,31 +19,45 @@ from stages.common.errors import Refusal
 def run_stage(main: Callable[..., None]) -> None:
     """Parses `sys.argv` by the signature of `main`, calls it and turns refusals into exits.
 
-    Exit status: 0 done, 1 refused (one line on stderr), 2 wrong usage, 130 interrupted.
+    Exit status: 0 done, 1 refused or failed on a file (one line on stderr), 2 wrong usage, 130
+    interrupted.
 
     Args:
         main: its parameters are annotated `Path`, `str` or `Path | None` (may be left out);
             its docstring is the help text.
     """
     stage = Path(sys.argv[0]).stem
-    arguments = vars(parser_of(main, prog=f"python -m stages.{stage}").parse_args())
+    parser = parser_of(main, prog=f"python -m stages.{stage}")
+    arguments = vars(parser.parse_intermixed_args())
     # A terminated stage unwinds like an interrupted one, so that no temporary file stays.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main(**arguments)
     except (Refusal, ModelError) as error:
         sys.exit(f"{stage}: " + " ".join(str(error).split()))
+    except OSError as error:
+        sys.exit(f"{stage}: " + " ".join(explain(error).split()))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
+def explain(error: OSError) -> str:
+    """What happened to which file, for a person."""
+    file = error.filename or "a file or stream"
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"cannot read or write {file}: {reason}; check space and permissions and run it again"
+
+
 def parser_of(main: Callable[..., None], prog: str) -> argparse.ArgumentParser:
-    """A parser with one positional argument per parameter of `main`."""
+    """A parser with one positional argument per parameter of `main`, an option where it is
+    keyword-only."""
     parser = argparse.ArgumentParser(prog=prog, description=inspect.getdoc(main))
     for name, parameter in inspect.signature(main).parameters.items():
-        parser.add_argument(
-            name,
-            type=str if parameter.annotation is str else Path,
-            nargs="?" if parameter.annotation == Path | None else None,
-        )
+        kind = str if parameter.annotation is str else Path
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            option = f"--{name.replace('_', '-')}"
+            parser.add_argument(option, type=kind, default=parameter.default)
+        else:
+            left_out = "?" if parameter.annotation == Path | None else None
+            parser.add_argument(name, type=kind, nargs=left_out)
     return parser

@@ -1,14 +1,21 @@
 """Reading and writing files so that nobody ever meets half of one."""
 
+import ctypes
 import json
+import os
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from stages.common.errors import Refusal
+
+# Of <fcntl.h> and <linux/fs.h> on Linux, of <sys/stdio.h> on macOS.
+LINUX_AT_FDCWD, LINUX_RENAME_EXCHANGE, MACOS_RENAME_SWAP = -100, 2, 2
 
 
 @contextmanager
@@ -16,25 +23,81 @@ def atomic_path(out: Path) -> Iterator[Path]:
     """A temporary path beside `out`, with the same suffix, renamed onto it at the end.
 
     The body may make the temporary path a file or a folder. On any exception it is deleted
-    and `out` stays as it was.
+    and `out` stays as it was. At any moment, killed or not, `out` is the whole old or the whole
+    new one. Only where a file system cannot exchange two names (some network file systems), a
+    folder is missing for the moment between two renames.
 
     Raises:
-        Refusal: the folder of `out` cannot be written.
+        Refusal: `out` cannot be written.
     """
+    created = [folder for folder in out.parents if not folder.exists()]
+    scratch = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.stem}-", dir=out.parent))
-    except OSError as error:
-        raise Refusal(f"cannot write {out}: {error.strerror}; name another place") from error
-    try:
+        remove_leftovers(out)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{out.stem}-{os.getpid()}-", dir=out.parent))
         yield scratch / out.name
-        new = scratch / out.name
-        if out.exists() and (out.is_dir() or new.is_dir()):
-            # rename(2) replaces no folder but an empty one: the old one steps aside first.
-            out.rename(scratch / "replaced")
-        new.replace(out)
+        put_in_place(scratch / out.name, out)
+    except OSError as error:
+        # A write that fails names no file; one that names another file is not about `out`.
+        if scratch and (error.errno is None or named_outside(error, scratch)):
+            raise
+        reason = f"{error.strerror}; free space or name another place"
+        raise Refusal(f"cannot write {out}: {reason}") from error
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
+        for folder in created:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def named_outside(error: OSError, folder: Path) -> bool:
+    """Whether an error names a file that is not in `folder`."""
+    return error.filename is not None and folder not in Path(str(error.filename)).parents
+
+
+def remove_leftovers(out: Path) -> None:
+    """Deletes temporary folders for `out` of processes of this machine that were killed."""
+    name = re.compile(rf"\.{re.escape(out.stem)}-([1-9]\d{{0,8}})-[a-z0-9_]{{8}}")
+    for path in out.parent.iterdir():
+        match = name.fullmatch(path.name)
+        if match and not is_running(int(match[1])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def put_in_place(new: Path, out: Path) -> None:
+    """Renames `new` onto `out`; what was there goes into the folder of `new`."""
+    # rename(2) replaces a file by a file at once, but no folder that holds anything.
+    folders = out.is_dir() or new.is_dir()
+    if folders and os.path.lexists(out):
+        if exchange(new, out):
+            return
+        out.rename(new.with_name(f"{new.name}.replaced"))
+    new.replace(out)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Gives two existing paths each other's name at once; False where that is not possible."""
+    libc = ctypes.CDLL(None)
+    paths = os.fsencode(one.absolute()), os.fsencode(other.absolute())
+    try:
+        if sys.platform == "darwin":
+            return libc.renamex_np(*paths, MACOS_RENAME_SWAP) == 0
+        here = LINUX_AT_FDCWD
+        return libc.renameat2(here, paths[0], here, paths[1], LINUX_RENAME_EXCHANGE) == 0
+    except AttributeError:  # a C library without this function
+        return False
 
 
 def write_json(out: Path, content: Any) -> None:

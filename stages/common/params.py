@@ -5,11 +5,20 @@ Names and defaults under `model` and `train` are those of YOLOX's experiment cla
 (https://github.com/Megvii-BaseDetection/YOLOX, yolox/exp/yolox_base.py).
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from stages.common.errors import Refusal
 
@@ -57,6 +66,7 @@ def pair(kind: object) -> object:
 
 class Data(Section):
     export: Annotated[str, Field(min_length=1)]
+    images: Annotated[str, Field(min_length=1)] = "data/originals"
 
 
 class Synthesize(Section):
@@ -65,9 +75,39 @@ class Synthesize(Section):
     image_hw: pair(Annotated[int, Field(ge=128, le=4096)]) = (540, 960)
 
 
+class Ingest(Section):
+    max_total_gb: Positive = 128.0
+    max_file_mb: Positive = 512.0
+    max_ratio: Positive = 200.0
+    max_megapixels: Positive = 100.0
+
+
+def pattern(value: str) -> str:
+    """A way to group images by name: a word, or a regular expression with a group."""
+    if value in ("none", "time"):
+        return value
+    try:
+        groups = re.compile(value).groups
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    if not groups:
+        raise ValueError("a regular expression needs a (group) that is the key")
+    return value
+
+
 class Split(Section):
     ratio: Annotated[Number, Field(gt=0, lt=1)] = 0.75
+    test: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     seed: Count = 0
+    use_subsets: bool = True
+    group_by: Annotated[str, AfterValidator(pattern)] = "none"
+    block: AtLeastOne = 30
+
+    @model_validator(mode="after")
+    def leave_something_for_val(self) -> "Split":
+        if self.ratio + self.test >= 1:
+            raise ValueError("ratio + test must be less than 1; the rest is val")
+        return self
 
 
 class Model(Section):
@@ -144,6 +184,10 @@ class Benchmark(Section):
     warmup_seconds: NotNegative = 1.0
 
 
+class Look(Section):
+    pictures: Count = 24
+
+
 class Report(Section):
     pictures: Count = 4
     confidence: Probability = 0.25
@@ -152,7 +196,9 @@ class Report(Section):
 class Params(Section):
     data: Data
     synthesize: Synthesize = Synthesize()
+    ingest: Ingest = Ingest()
     split: Split = Split()
+    look: Look = Look()
     model: Model = Model()
     train: Train = Train()
     pretrain: Pretrain = Pretrain()

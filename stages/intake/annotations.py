@@ -1,4 +1,4 @@
-"""Reads annotations/instances_*.json: every value checked, every fault collected.
+"""Reads the JSON files of an export: every value checked, every fault collected.
 
 In:   an opened Export
 Out:  the names of all labels, and one Picture for each entry of `images`, with its boxes
@@ -7,33 +7,52 @@ Ids are valid inside one file only: CVAT numbers annotations from 1 in every sub
 pictures of equal names in two subsets the same id.
 """
 
-import re
-import unicodedata
+from collections.abc import Iterator
 
 from stages.common.errors import Refusal
-from stages.intake.archive import Export
+from stages.intake.archive import Source
 from stages.intake.boxes import read_box
 from stages.intake.findings import Findings
+from stages.intake.labels import read_categories
+from stages.intake.limits import Limits
+from stages.intake.listings import WANTED, hint, is_instances, listings
 from stages.intake.names import shown, why_unsafe
-from stages.intake.records import MAX_PIXELS, Picture
+from stages.intake.records import Picture
 from stages.intake.strict_json import entries, given, parse, whole
 
-SUBSET = re.compile(r"annotations/(instances_([^/]*)\.json)", re.DOTALL)
+LISTS = ("categories", "images", "annotations")
 LISTED = {"image_id": "images", "category_id": "categories"}
 
 
-def read_annotations(export: Export, findings: Findings) -> tuple[list[str], list[Picture]]:
+def read_annotations(
+    export: Source, limits: Limits, findings: Findings
+) -> tuple[list[str], list[Picture]]:
     """Reads all subsets of an export.
 
     Returns:
         Label names, sorted; pictures sorted by subset and name.
+
+    Raises:
+        Refusal: no JSON of it is COCO.
     """
     labels: set[str] = set()
     pictures: list[Picture] = []
     files = []
-    for member in sorted(filter(SUBSET.fullmatch, export.files)):
-        file, subset = SUBSET.fullmatch(member).groups()
+    for file, subset, content in contents(export, findings):
         files.append(file)
+        names, listed = read_subset(file, subset, content, limits.max_pixels, findings)
+        labels.update(names)
+        pictures += listed
+    if not files and not findings.faults:
+        raise Refusal(f"{export.path} holds no annotations: {WANTED}; {hint(export.files)}")
+    refuse_nothing(files, pictures, findings)
+    return sorted(labels), sorted(pictures, key=lambda picture: (picture.subset, picture.name))
+
+
+def contents(export: Source, findings: Findings) -> Iterator[tuple[str, str, object]]:
+    """Name, subset and content of each JSON that can be parsed."""
+    for member, subset in sorted(listings(export.files).items()):
+        file = member.removeprefix("annotations/")
         if why := why_unsafe(subset):
             findings.fault(shown(file), f"its subset name {why}; rename the subset")
             continue
@@ -42,11 +61,15 @@ def read_annotations(export: Export, findings: Findings) -> tuple[list[str], lis
         except Refusal as refusal:
             findings.fault(file, str(refusal))
             continue
-        names, listed = read_subset(file, subset, content, findings)
-        labels.update(names)
-        pictures += listed
-    refuse_nothing(files, pictures, findings)
-    return sorted(labels), sorted(pictures, key=lambda picture: (picture.subset, picture.name))
+        # Not named as CVAT does it, a JSON may be about something else entirely.
+        if is_instances(member) or is_coco(content):
+            yield file, subset, content
+        else:
+            findings.warn(file, f"is no COCO with the lists {', '.join(LISTS)}; left out")
+
+
+def is_coco(content: object) -> bool:
+    return isinstance(content, dict) and all(isinstance(content.get(k), list) for k in LISTS)
 
 
 def refuse_nothing(files: list[str], pictures: list[Picture], findings: Findings) -> None:
@@ -57,55 +80,28 @@ def refuse_nothing(files: list[str], pictures: list[Picture], findings: Findings
 
 
 def read_subset(
-    file: str, subset: str, content: object, findings: Findings
+    file: str, subset: str, content: object, max_pixels: int, findings: Findings
 ) -> tuple[list[str], list[Picture]]:
     """Label names and pictures of one parsed file."""
     if not isinstance(content, dict):
         findings.fault(file, f"is {shown(content)}, expected an object with images and so on")
         return [], []
-    keys = ("categories", "images", "annotations")
-    lists = [content.get(key) for key in keys]
-    for key, value in zip(keys, lists, strict=True):
+    lists = [content.get(key) for key in LISTS]
+    for key, value in zip(LISTS, lists, strict=True):
         if not isinstance(value, list):
             findings.fault(file, f"{key!r} is {given(content, key)}, expected a list")
-    if not all(isinstance(value, list) for value in lists):
+    if not is_coco(content):
         return [], []
     names = read_categories(file, lists[0], findings)
-    pictures = read_images(file, subset, lists[1], findings)
+    pictures = read_images(file, subset, lists[1], max_pixels, findings)
     read_boxes(file, lists[2], names, pictures, findings)
     if not lists[1]:
         findings.warn(file, "lists no images; the subset is left out")
     return list(names.values()), [picture for picture in pictures.values() if picture]
 
 
-def read_categories(file: str, values: list, findings: Findings) -> dict[int, str]:
-    """Label names by category id."""
-    names: dict[int, str] = {}
-    taken: set[str] = set()
-    for category_id, entry in entries(file, "category", values, findings):
-        name = entry.get("name")
-        if why := name_fault(name):
-            findings.fault(file, f"name is {given(entry, 'name')}, {why}", category=category_id)
-            name = ""
-        elif name in taken:
-            findings.fault(file, f"duplicate category name {shown(name)}", category=category_id)
-        names[category_id] = name
-        taken.add(name)
-    return names
-
-
-def name_fault(name: object) -> str | None:
-    """Why a label name is refused, or None. Shell and path characters are harmless: no name
-    reaches a command line or a path."""
-    if not isinstance(name, str) or not name.strip():
-        return "expected a text that is not empty"
-    if any(unicodedata.category(c) in ("Cc", "Cs") and c != "\t" for c in name):
-        return "expected a text without control characters and half surrogate pairs"
-    return None
-
-
 def read_images(
-    file: str, subset: str, values: list, findings: Findings
+    file: str, subset: str, values: list, max_pixels: int, findings: Findings
 ) -> dict[int, Picture | None]:
     """Pictures by id, None for those with a fault, so that their boxes are not faults too."""
     pictures: dict[int, Picture | None] = {}
@@ -114,7 +110,7 @@ def read_images(
         name = entry.get("file_name")
         width, height = whole(entry.get("width")), whole(entry.get("height"))
         pictures[image_id] = None
-        if why := image_fault(entry, width, height):
+        if why := image_fault(entry, width, height, max_pixels):
             findings.fault(file, why, image=image_id)
         elif name in taken:
             findings.fault(
@@ -126,7 +122,7 @@ def read_images(
     return pictures
 
 
-def image_fault(entry: dict, width: int | None, height: int | None) -> str | None:
+def image_fault(entry: dict, width: int | None, height: int | None, max_pixels: int) -> str | None:
     """Why an entry of `images` is refused, or None."""
     name = entry.get("file_name")
     if not isinstance(name, str):
@@ -137,8 +133,9 @@ def image_fault(entry: dict, width: int | None, height: int | None) -> str | Non
         if value is None or value < 1:
             value = given(entry, key)
             return f"{shown(name)}: {key} is {value}, expected a number of pixels from 1"
-    if width * height > MAX_PIXELS:
-        return f"{shown(name)}: {width}x{height} is over the limit of {MAX_PIXELS} pixels"
+    if width * height > max_pixels:
+        limit = f"{max_pixels} pixels (ingest.max_megapixels)"
+        return f"{shown(name)}: {shown(width)}x{shown(height)} is over the limit of {limit}"
     return None
 
 

@@ -1,7 +1,7 @@
 """Decides by content whether a file is a picture that every later stage can read.
 
 In:   the bytes of one file and what the JSON says about it
-Out:  the bytes to store, upright, with notes; or a refusal
+Out:  the bytes to store, upright, with a hash of how it looks and notes; or a refusal
 """
 
 import io
@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stages.common.errors import Refusal
-from stages.intake.records import MAX_PIXELS, Picture
+from stages.intake.records import Picture
+from stages.intake.series import GRID_WH, dhash
 
 # Decided by content, whatever the name says. GIF, JPEG 2000, EXR and the like stay out: their
 # decoders have a record of holes, and cameras do not write them.
@@ -36,15 +37,17 @@ class Checked:
     Attributes:
         data: the bytes to store: as given, or a PNG where EXIF asked for a rotation.
         turned: whether they are that PNG.
+        dhash: of the upright picture.
         warnings: what a person should know about it.
     """
 
     data: bytes
     turned: bool
+    dhash: str
     warnings: list[str]
 
 
-def check_picture(data: bytes, picture: Picture) -> Checked:
+def check_picture(data: bytes, picture: Picture, max_pixels: int) -> Checked:
     """Decodes a picture and compares it with the JSON.
 
     Raises:
@@ -53,19 +56,17 @@ def check_picture(data: bytes, picture: Picture) -> Checked:
     """
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "BMP", "WEBP", "TIFF")) as image:
-            refuse_size(image, picture)
+            refuse_size(image, picture, max_pixels)
             warnings = oddities(image, data, picture)
             if image.getexif().get(ORIENTATION_TAG, 1) in range(2, 9):
-                return Checked(upright_png(image), True, warnings)
-            decode_whole(image, data)
-            return Checked(data, False, warnings)
+                upright = turned_upright(image)
+                return Checked(as_png(upright), True, dhash(grey(upright)), warnings)
+            return Checked(data, False, dhash(decoded_grey(image, data)), warnings)
     except Refusal:
         raise
     except UnidentifiedImageError as error:
         what = "is in none of the formats JPEG, PNG, BMP, WebP, TIFF" if data else "has 0 bytes"
         raise Refusal(f"{what}; replace it") from error
-    except Image.DecompressionBombError as error:
-        raise Refusal(f"has more pixels than the limit of {MAX_PIXELS}; scale it down") from error
     # Pillow's decoders answer damaged files with OSError, SyntaxError, struct.error and others.
     except Exception as error:
         raise Refusal(
@@ -73,10 +74,11 @@ def check_picture(data: bytes, picture: Picture) -> Checked:
         ) from error
 
 
-def refuse_size(image: Image.Image, picture: Picture) -> None:
+def refuse_size(image: Image.Image, picture: Picture, max_pixels: int) -> None:
     """Compares the size in the picture's header, as displayed, with the JSON's."""
-    if image.width * image.height > MAX_PIXELS:
-        raise Refusal(f"has {image.width}x{image.height} pixels, the limit is {MAX_PIXELS}")
+    if image.width * image.height > max_pixels:
+        limit = f"the limit is {max_pixels} (ingest.max_megapixels)"
+        raise Refusal(f"has {image.width}x{image.height} pixels, {limit}")
     size = image.size
     # Pillow shows TIFF upright already.
     if image.format != "TIFF" and image.getexif().get(ORIENTATION_TAG, 1) in range(5, 9):
@@ -89,20 +91,35 @@ def refuse_size(image: Image.Image, picture: Picture) -> None:
         )
 
 
-def upright_png(image: Image.Image) -> bytes:
-    """The picture turned as its EXIF tag asks, as a PNG without that tag."""
+def turned_upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF tag asks, without that tag and in a mode that PNG has."""
     upright = ImageOps.exif_transpose(image)
     if upright.mode not in SURE_MODES | {"I;16"}:
         upright = upright.convert("RGB")
-    out = io.BytesIO()
     # A fresh info dictionary: neither EXIF nor XMP may ask for the rotation a second time.
     upright.info = {}
-    upright.save(out, format="PNG")
+    return upright
+
+
+def as_png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format="PNG")
     return out.getvalue()
 
 
-def decode_whole(image: Image.Image, data: bytes) -> None:
-    """Reads the picture to its last row: truncated data raises."""
+def grey(image: Image.Image) -> Image.Image:
+    """A picture in 8-bit grey; of 16 bits the high byte counts, as for every later reader."""
+    if image.mode == "I;16":
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("L")
+
+
+def decoded_grey(image: Image.Image, data: bytes) -> Image.Image:
+    """Reads the picture to its last row: truncated data raises.
+
+    Returns:
+        The picture in 8-bit grey, a JPEG at down to an eighth of its size.
+    """
     if image.format == "PNG":
         # Pillow stops at the last row; libpng reads on, and takes 4 GB for a chunk that claims it.
         with Image.open(io.BytesIO(data)) as chunks:
@@ -111,15 +128,16 @@ def decode_whole(image: Image.Image, data: bytes) -> None:
     width, height = image.size
     if image.format in ("JPEG", "MPO"):
         # An eighth of the size: libjpeg reads every coefficient but skips most of the arithmetic.
-        image.draft(None, (1, 1))
+        image.draft("L", GRID_WH)
     image.load()
     if sure:
-        return
+        return grey(image)
     pixels = cv2.imdecode(
         np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     )
     if pixels is None or pixels.shape[:2] != (height, width):
         raise Refusal("cannot be read by OpenCV; save it as JPEG or 8-bit PNG")
+    return Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY))
 
 
 def oddities(image: Image.Image, data: bytes, picture: Picture) -> list[str]:

@@ -3,6 +3,7 @@
 import re
 import reprlib
 import unicodedata
+from collections.abc import Iterable
 
 # Linux, macOS and Windows all stop at 255 for one part of a path.
 MAX_PART_BYTES = 255
@@ -19,6 +20,16 @@ def shown(value: object) -> str:
     text = "null" if value is None else _show.repr(value)
     text = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def nfc(name: str) -> str:
+    """The composed Unicode form of a name; macOS stores names decomposed."""
+    return unicodedata.normalize("NFC", name)
+
+
+def by_nfc(names: Iterable[str]) -> dict[str, str]:
+    """Names by their composed form; of equal ones the last in their order."""
+    return {nfc(name): name for name in sorted(names)}
 
 
 def why_unsafe(name: str) -> str | None:

@@ -1,34 +1,44 @@
 """Checks all pictures on all cores and writes those that are whole.
 
-In:   Pictures and where they lie in the export
-Out:  <folder>/<subset>/<file_name>, byte for byte as exported. A picture with an EXIF rotation is
+In:   Pictures and what reads their files
+Out:  <folder>/<subset>/<file_name>, byte for byte as given. A picture with an EXIF rotation is
       turned once and written as <file_name>.png, since every later reader ignores EXIF.
+
+The bytes that were checked are the bytes that are written, never a hard link to the original:
+DVC would make the user's own file read-only and one with its cache (measured, cache.type hardlink).
 """
 
+import errno
 import hashlib
 import sys
-import threading
-import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 from rich.console import Console
 from rich.progress import track
 
 from stages.common.errors import Refusal
-from stages.intake.archive import Export
 from stages.intake.decode import check_picture
 from stages.intake.findings import Findings
+from stages.intake.limits import Limits
 from stages.intake.names import shown
-from stages.intake.records import MAX_PIXELS, Picture
+from stages.intake.records import Picture
+from stages.intake.workers import PixelBudget, all_cores
 
 # About three seconds on two cores; a bar for less is only noise.
 BAR_FROM_PICTURES = 1000
+# What a file system answers to a name that it cannot hold, for example one that differs from
+# another in case only; anything else, like a full disk, is no fault of the picture.
+NAME_ERRORS = {
+    errno.EEXIST,
+    errno.EILSEQ,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+}
 
 
 @dataclass(frozen=True)
@@ -38,64 +48,51 @@ class Stored:
     Attributes:
         file_name: relative to the images folder, with '/'.
         sha256: of the file as written.
+        dhash: of the picture as displayed.
         turned: whether an EXIF rotation was applied.
         warnings: what a person should know about it.
     """
 
     file_name: str
     sha256: str
+    dhash: str
     turned: bool
     warnings: list[str]
 
 
-class PixelBudget:
-    """Lets no more pixels be decoded at once than the largest admitted picture has, so that
-    memory stays the same on 2 cores and on 64."""
-
-    def __init__(self) -> None:
-        self.free = MAX_PIXELS
-        self.changed = threading.Condition()
-
-    @contextmanager
-    def claim(self, pixels: int) -> Iterator[None]:
-        with self.changed:
-            self.changed.wait_for(lambda: self.free >= pixels)
-            self.free -= pixels
-        try:
-            yield
-        finally:
-            with self.changed:
-                self.free += pixels
-                self.changed.notify_all()
-
-
 def store_pictures(
-    export: Export, pictures: list[Picture], members: list[str], folder: Path, findings: Findings
+    pictures: list[Picture],
+    readers: list[Callable[[], bytes]],
+    folder: Path,
+    limits: Limits,
+    findings: Findings,
 ) -> list[Stored]:
     """Checks and writes all pictures.
 
     Args:
-        export: opened.
         pictures: the entries of the JSON.
-        members: for each of them its file in the export.
+        readers: for each of them what reads its file.
         folder: where the subset folders go.
         findings: takes a fault for each picture that is refused.
 
     Returns:
         One Stored for each picture that was admitted, in their order.
+
+    Raises:
+        OSError: the disk is full or the like.
     """
     budget = PixelBudget()
 
-    def store(picture: Picture, member: str) -> Stored | Refusal:
+    def store(picture: Picture, read: Callable[[], bytes]) -> Stored | Refusal:
         with budget.claim(picture.width * picture.height):
             try:
-                return store_one(export.read(member), picture, folder)
+                return store_one(read(), picture, folder, limits.max_pixels)
             except Refusal as refusal:
                 return refusal
 
     admitted = []
     with all_cores() as pool:
-        outcomes = with_bar(pool.map(store, pictures, members), len(pictures))
+        outcomes = with_bar(pool.map(store, pictures, readers), len(pictures))
         for picture, outcome in zip(pictures, outcomes, strict=True):
             if isinstance(outcome, Refusal):
                 what = f"{shown(picture.name)} {outcome}"
@@ -106,25 +103,6 @@ def store_pictures(
     if not findings.faults:
         warn_identical(pictures, admitted, findings)
     return admitted
-
-
-@contextmanager
-def all_cores() -> Iterator[ThreadPoolExecutor]:
-    """Threads: Pillow, zlib and hashlib release the GIL while they work.
-
-    Interrupted, it drops what is queued and waits for what runs, so that nothing is written
-    into a temporary folder that is being deleted.
-    """
-    pool = ThreadPoolExecutor()
-    # The decoders' own remarks name no file; what matters is told by check_picture.
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-        cv2.utils.logging.setLogLevel(level)
 
 
 def with_bar(outcomes: Iterator, total: int) -> Iterable:
@@ -149,14 +127,15 @@ def note(picture: Picture, stored: Stored, findings: Findings) -> None:
         findings.repair(picture.file, what, image=picture.source_id)
 
 
-def store_one(data: bytes, picture: Picture, folder: Path) -> Stored:
+def store_one(data: bytes, picture: Picture, folder: Path, max_pixels: int) -> Stored:
     """Checks one picture and writes it.
 
     Raises:
-        Refusal: it is no whole picture of the expected size, or cannot be written.
+        Refusal: it is no whole picture of the expected size, or its name cannot be written.
+        OSError: the disk is full or the like.
     """
-    checked = check_picture(data, picture)
-    file_name = f"{picture.subset}/{picture.name}" + (".png" if checked.turned else "")
+    checked = check_picture(data, picture, max_pixels)
+    file_name = picture.path + (".png" if checked.turned else "")
     target = folder / file_name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -164,9 +143,11 @@ def store_one(data: bytes, picture: Picture, folder: Path) -> Stored:
         with target.open("xb") as out:
             out.write(checked.data)
     except OSError as error:
-        raise Refusal(f"cannot be written: {error.strerror}; free space or rename it") from error
+        if error.errno not in NAME_ERRORS:
+            raise
+        raise Refusal(f"cannot be written: {error.strerror}; rename it") from error
     sha256 = hashlib.sha256(checked.data).hexdigest()
-    return Stored(file_name, sha256, checked.turned, checked.warnings)
+    return Stored(file_name, sha256, checked.dhash, checked.turned, checked.warnings)
 
 
 def warn_identical(pictures: list[Picture], stored: list[Stored], findings: Findings) -> None:
@@ -176,6 +157,6 @@ def warn_identical(pictures: list[Picture], stored: list[Stored], findings: Find
         groups[one.sha256].append(picture)
     for group in groups.values():
         if len(group) > 1:
-            names = ", ".join(shown(f"{picture.subset}/{picture.name}") for picture in group[:5])
+            names = ", ".join(shown(picture.path) for picture in group[:5])
             what = f"{len(group)} identical pictures: {names}; they count as one in a fair split"
             findings.warn(group[0].file, what, image=group[0].source_id)

@@ -1,9 +1,6 @@
-"""What the parts of `ingest` hand to each other."""
+"""What the parts of `ingest` hand to each other about a picture."""
 
 from dataclasses import dataclass, field
-
-# Twelve 4K frames. A larger picture is a mistake or a bomb: it decodes to 400 MB and more.
-MAX_PIXELS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -41,3 +38,8 @@ class Picture:
     width: int
     height: int
     boxes: list[Box] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """Its name in the data set, if it is stored as it is."""
+        return f"{self.subset}/{self.name}"

@@ -7,16 +7,10 @@ from pathlib import Path, PurePosixPath
 
 from stages.common.errors import Refusal
 from stages.intake.findings import Findings
+from stages.intake.limits import Limits
 from stages.intake.names import shown, why_unsafe
 
-# The largest picture that is admitted holds 400 MB decoded (100 megapixels, four channels), and
-# the JSON of COCO's 118,000 images is 450 MB: nothing genuine in one file is larger.
-MAX_FILE_BYTES = 512 * 2**20
-# Ten hours of 1280x720 video as PNG, one frame a second, are about 40 GB.
-MAX_TOTAL_BYTES = 128 * 2**30
-# CVAT stores without compression; JSON deflates about 20:1, a bomb 1000:1. Small members are
-# let off: a black picture in a BMP is no danger.
-MAX_RATIO = 200
+# Smaller members may unpack to any multiple: a black picture in a BMP is no danger.
 RATIO_FROM_BYTES = 2**20
 
 
@@ -50,9 +44,9 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 def checked_members(
-    archive: zipfile.ZipFile, path: Path, findings: Findings
+    archive: zipfile.ZipFile, path: Path, limits: Limits, findings: Findings
 ) -> dict[str, zipfile.ZipInfo]:
-    """The files of a zip by name, after a check of every member.
+    """The files of a zip by name, without a leading `./`, after a check of every member.
 
     Raises:
         Refusal: a member is unsafe, or all together are too large; up to 50 are named.
@@ -60,9 +54,11 @@ def checked_members(
     members: dict[str, zipfile.ZipInfo] = {}
     folders: set[str] = set()
     for member in archive.infolist():
-        name = member.filename.removesuffix("/")
-        fault = "is there twice: duplicate" if name in members else member_fault(member)
-        if fault:
+        name = plain_name(member.filename)
+        if not name and member.is_dir():
+            continue
+        twice = "is there twice: duplicate" if name in members else None
+        if fault := twice or member_fault(member, limits):
             findings.fault(path.name, f"member {shown(member.orig_filename)} {fault}")
             continue
         folders.update(map(str, PurePosixPath(name).parents))
@@ -73,19 +69,25 @@ def checked_members(
     for name in sorted(folders & set(members)):
         findings.fault(path.name, f"member {shown(name)} is both a file and a directory")
     total = sum(member.file_size for member in members.values())
-    if total > MAX_TOTAL_BYTES:
-        findings.fault(path.name, f"{total} bytes unpacked, the limit is {MAX_TOTAL_BYTES}")
+    if total > limits.max_total_bytes:
+        limit = f"the limit is {limits.max_total_bytes} (ingest.max_total_gb)"
+        findings.fault(path.name, f"{total} bytes unpacked, {limit}")
     findings.refuse_faults(path)
     return members
 
 
-def member_fault(member: zipfile.ZipInfo) -> str | None:
+def plain_name(name: str) -> str:
+    """A member's name without the `./` that some tools put first and the `/` of a folder."""
+    return name.removeprefix("./").removesuffix("/")
+
+
+def member_fault(member: zipfile.ZipInfo, limits: Limits) -> str | None:
     """Why one member is refused, or None."""
     kind = stat.S_IFMT(member.external_attr >> 16)
     ratio = member.file_size / max(member.compress_size, 1)
     # zipfile cuts `filename` at a NUL and turns backslashes round on Windows.
     for name in (member.orig_filename, member.filename):
-        if why := why_unsafe(name.removesuffix("/")):
+        if why := why_unsafe(plain_name(name)):
             return why
     if kind == stat.S_IFLNK:
         return "is a symlink; pack the file itself"
@@ -95,8 +97,10 @@ def member_fault(member: zipfile.ZipInfo) -> str | None:
         return "is encrypted; pack without a password"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return f"has compression method {member.compress_type}; pack with plain deflate"
-    if member.file_size > MAX_FILE_BYTES:
-        return f"has a size of {member.file_size} bytes; the limit for a file is {MAX_FILE_BYTES}"
-    if member.file_size > RATIO_FROM_BYTES and ratio > MAX_RATIO:
-        return f"unpacks to {ratio:.0f} times its size; the limit of this ratio is {MAX_RATIO}"
+    if member.file_size > limits.max_file_bytes:
+        limit = f"the limit for a file is {limits.max_file_bytes} (ingest.max_file_mb)"
+        return f"has a size of {member.file_size} bytes; {limit}"
+    if member.file_size > RATIO_FROM_BYTES and ratio > limits.max_ratio:
+        limit = f"the limit of this ratio is {limits.max_ratio:g} (ingest.max_ratio)"
+        return f"unpacks to {ratio:.0f} times its size; {limit}"
     return None

@@ -1,0 +1,120 @@
+"""A stage as a command: its options, and files that cannot be read or written."""
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from stages.common import cli
+from stages.common.cli import parser_of
+
+# A stage as any other: it writes IN to OUT, with a file that may be missing on the way.
+STAGE = """
+from pathlib import Path
+from stages.common.cli import run_stage
+from stages.common.files import write_text
+
+def main(source: Path, out: Path, *, extra_file: Path | None = None) -> None:
+    text = source.read_text()
+    if extra_file:
+        with extra_file.open("w") as handle:
+            handle.write(text)
+    write_text(out, text)
+
+run_stage(main)
+"""
+
+
+def positional(one: Path, name: str, three: Path | None) -> None:
+    """Takes no option."""
+
+
+def optional(export: Path | None, out: Path, *, images: Path | None = None, up_to: str = "x"):
+    """Takes two options."""
+
+
+PARSED = {
+    "no option": (positional, ["a", "b"], {"one": Path("a"), "name": "b", "three": None}),
+    "options left out": (optional, ["o"], {"export": None, "out": Path("o"), "images": None}),
+    "option last": (optional, ["e", "o", "--images", "i"], {"images": Path("i"), "up_to": "x"}),
+    "option first": (optional, ["--images", "i", "o"], {"images": Path("i"), "export": None}),
+    "option between": (optional, ["e", "--images", "i", "o"], {"export": Path("e")}),
+    "with a hyphen": (optional, ["--up-to", "y", "o"], {"up_to": "y", "out": Path("o")}),
+    "with an equals sign": (optional, ["--images=i i", "o"], {"images": Path("i i")}),
+}
+
+
+@pytest.mark.parametrize("case", PARSED)
+def test_arguments_follow_the_signature(case):
+    main, words, expected = PARSED[case]
+    arguments = vars(parser_of(main, "stage").parse_intermixed_args(words))
+    assert {key: arguments[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("words", [[], ["a", "b", "c"], ["--images"], ["o", "--image-dir", "i"]])
+def test_other_words_are_wrong_usage(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parser_of(optional, "stage").parse_intermixed_args(words)
+    assert ended.value.code == 2
+    assert "--images" in capsys.readouterr().err
+
+
+def run(folder: Path, *words: str, max_bytes: int | None = None) -> subprocess.CompletedProcess:
+    def limit() -> None:
+        if max_bytes:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
+
+    (folder / "in").write_text("x" * 5000)
+    (folder / "stage.py").write_text(STAGE)
+    return subprocess.run(
+        [sys.executable, "stage.py", *words],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+    )
+
+
+FULL = Path("/dev/full")
+# Words of the command, the largest file in bytes, the error, and the file that it names.
+FAILURES = {
+    "no such input": (["nothing", "out"], None, errno.ENOENT, "nothing"),
+    "a folder as input": ([".", "out"], None, errno.EISDIR, "."),
+    "output too large": (["in", "deep/out"], 4096, errno.EFBIG, "deep/out"),
+    "a file in place of a folder": (["in", "in/deep/out"], None, errno.ENOTDIR, "in/deep"),
+    "a name too long": (["in", "o" * 300], None, errno.ENAMETOOLONG, "o" * 300),
+    "no folder for the option": (["in", "out", "--extra-file", "no/x"], None, errno.ENOENT, "no/x"),
+    "full device": (["in", "out", "--extra-file", "/dev/full"], None, errno.ENOSPC, "a file"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_an_error_of_a_file_ends_in_one_line(tmp_path, case):
+    words, max_bytes, number, named = FAILURES[case]
+    if "/dev/full" in words and not FULL.exists():
+        pytest.skip("/dev/full is not here")
+    done = run(tmp_path, *words, max_bytes=max_bytes)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("stage: cannot")
+    assert named in line
+    assert os.strerror(number) in line
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "stage.py"}
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a/b"), "a/b: No space left on device"),
+        (OSError("image file is truncated"), "a file or stream: image file is truncated"),
+        (BrokenPipeError(), "a file or stream: BrokenPipeError"),
+    ],
+)
+def test_any_error_of_a_file_is_explained(error, told):
+    assert told in cli.explain(error)
