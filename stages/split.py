@@ -3,83 +3,98 @@
 In:   data/dataset/annotations.json   the clean COCO of `ingest`
 Out:  data/split/train.json           COCO of the images that are trained on
       data/split/val.json             COCO of the images that every accuracy is measured on
+      data/split/test.json            the same for a final judgement, where there is such a side
       data/split/calibration.json     the train images in the order in which `quantize` takes
                                       them for calibration: any first N are a fair sample
+      data/split/report.json          what each side holds, and how far the split would leak
+      metrics/data.json               the counts of it, for review
 
-Run:  python -m stages.split data/dataset/annotations.json data/split
+Pictures that show the same moment never face each other: `split.group_by` says what stays
+together, and what would still be judged by its twin is on no side.
+
+Run:  python -m stages.split data/dataset/annotations.json data/split metrics/data.json
 """
 
-import hashlib
+import sys
+from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
+
 from stages.common.cli import run_stage
-from stages.common.coco import read_coco
+from stages.common.coco import read_coco, subset
 from stages.common.errors import Refusal
 from stages.common.files import atomic_path, write_json
 from stages.common.params import load_params
+from stages.splitting.account import figures, report_of
+from stages.splitting.assign import sides_of, without_twins
+from stages.splitting.calibration import spread_out
+from stages.splitting.sides import SIDES
+from stages.splitting.twins import codes_of
+from stages.splitting.units import unit_keys
 
 
-def main(annotations: Path, out_dir: Path) -> None:
+def main(annotations: Path, out_dir: Path, metrics: Path) -> None:
     """Splits a clean COCO into train, val and calibration lists."""
     params = load_params().split
     coco = read_coco(annotations, boxes_needed=True)
-    train, val = split_by_hash(coco["images"], params.ratio, params.seed)
-    calibration = sorted(train, key=lambda image: draw(image, params.seed, "calibration"))
-    lists = {"train": train, "val": val, "calibration": calibration}
-    subsets = {name: subset(coco, images) for name, images in lists.items()}
-    refuse_without_boxes(subsets)
+    images, codes = coco["images"], codes_of(coco["images"])
+    keys = unit_keys(images, codes, params.group_by, params.block)
+    sides = without_twins(sides_of(coco, keys, params), codes)
+    refuse_empty_sides(coco, sides)
+    lists = lists_of(coco, keys, sides, params.seed)
+    report = report_of(coco, codes, keys, sides, params)
     with atomic_path(out_dir) as tmp:
-        for name, content in subsets.items():
+        for name, content in lists.items():
             write_json(tmp / f"{name}.json", content)
-    for name in ("train", "val"):
-        found = subsets[name]
-        print(f"{name}: {len(found['images'])} images, {len(found['annotations'])} boxes")
+        write_json(tmp / "report.json", report)
+    write_json(metrics, figures(report))
+    tell(report)
 
 
-def split_by_hash(images: list[dict], ratio: float, seed: int) -> tuple[list, list]:
-    """Sorts images by a hash of their content and cuts the list at `ratio`.
+def lists_of(coco: dict, keys: list[str], sides: np.ndarray, seed: int) -> dict[str, dict]:
+    """The COCO of each list that is written, by its name."""
+    on = {name: [] for name in SIDES}
+    for image, side in zip(coco["images"], sides.tolist(), strict=True):
+        if side >= 0:
+            on[SIDES[side]].append(image)
+    boxes = defaultdict(list)
+    for box in coco["annotations"]:
+        boxes[box["image_id"]].append(box)
+    units = dict(zip((image["id"] for image in coco["images"]), keys, strict=True))
+    on["calibration"] = spread_out(on["train"], boxes, units, seed)
+    return {name: subset(coco, images) for name, images in on.items() if images or name != "test"}
 
-    The side of an image depends on its pixels and the seed, not on its name or on the order
-    of the export; pictures with equal bytes have equal hashes and stay together.
 
-    Returns:
-        Train and val images; round(ratio * n) of n train, at least one on each side.
+def refuse_empty_sides(coco: dict, sides: np.ndarray) -> None:
+    """Refuses a split that cannot train or judge.
 
     Raises:
-        Refusal: fewer than two different images.
+        Refusal: train or val has no image or no box.
     """
-    ranked = sorted(images, key=lambda image: draw(image, seed, "split"))
-    cut = min(max(round(ratio * len(ranked)), 1), len(ranked) - 1)
-    while 0 < cut < len(ranked) and ranked[cut]["sha256"] == ranked[cut - 1]["sha256"]:
-        cut += 1
-    if not 0 < cut < len(ranked):
-        raise Refusal(
-            f"{len(images)} images given, at least 2 different ones are needed for a train and "
-            "a val side; add images to the export"
-        )
-    return ranked[:cut], ranked[cut:]
-
-
-def draw(image: dict, seed: int, purpose: str) -> tuple[str, int]:
-    """A fixed random place for an image; equal pictures are told apart by their ids."""
-    text = f"{seed} {purpose} {image['sha256']}"
-    return hashlib.sha256(text.encode()).hexdigest(), image["id"]
-
-
-def subset(coco: dict, images: list[dict]) -> dict:
-    """The part of a COCO that belongs to `images`, in their order."""
-    ids = {image["id"] for image in images}
-    boxes = [a for a in coco["annotations"] if a["image_id"] in ids]
-    return {**coco, "images": images, "annotations": boxes}
-
-
-def refuse_without_boxes(subsets: dict[str, dict]) -> None:
-    for name in ("train", "val"):
-        if not subsets[name]["annotations"]:
+    side_of = dict(zip((image["id"] for image in coco["images"]), sides.tolist(), strict=True))
+    for side, name in enumerate(SIDES[:2]):
+        count = int((sides == side).sum())
+        if not any(side_of[box["image_id"]] == side for box in coco["annotations"]):
             raise Refusal(
-                f"no box among the {len(subsets[name]['images'])} images of {name}; "
-                "label more frames, or change split.seed or split.ratio in params.yaml"
+                f"{count} of {len(sides)} images are {name} images, with no box among them; "
+                "at least 2 images that differ need boxes, in 2 groups if there are groups: "
+                "label more frames, or change split.seed, split.ratio or split.group_by"
             )
+
+
+def tell(report: dict) -> None:
+    """Sides and leak on stdout, warnings on stderr."""
+    for name, side in report["sides"].items():
+        if side["images"]:
+            print("{}: {images} images, {boxes} boxes, {groups} groups".format(name, **side))
+    drawn, here = report["crossing_image_by_image"], report["crossing"]
+    print(
+        f"{report['near_duplicate_pairs']} pairs of near-identical images: drawn image by image "
+        f"{drawn['pairs']} would be on two sides, here {here['pairs']} are"
+    )
+    for warning in report["warnings"]:
+        print(warning, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import torch
 import yaml
 from yolox.config import YoloxConfig
 
+from stages.common.coco import subset
 from stages.common.files import write_json
 from stages.common.yolox_model import build_model, eval_model, load_weights
-from stages.split import subset
 
 ROOT = Path(__file__).resolve().parent.parent
 NANO = {"depth": 0.33, "width": 0.25, "depthwise": True, "act": "silu"}
@@ -102,7 +102,8 @@ def tiny_dataset(tmp_path_factory) -> Path:
         name = f"default/{number}.png"
         cv2.imwrite(str(folder / "dataset/images" / name), image_bgr)
         coco["images"].append({"id": number, "file_name": name, "width": 160, "height": 90,
-                               "sha256": f"{number:064x}", "subset": "default"})  # fmt: skip
+                               "sha256": f"{number:064x}", "subset": "default",
+                               "dhash": f"{number:064x}", "group": "default/#"})  # fmt: skip
         coco["annotations"].append({"id": number, "image_id": number, "bbox": [40, 30, 40, 20],
                                     "category_id": 1 + number % 3, "area": 800,
                                     "iscrowd": 0})  # fmt: skip

@@ -1,11 +1,13 @@
 """The clean COCO that `ingest` writes and every later stage reads.
 
     {"info": {}, "categories": [{"id", "name"}], "images": [{"id", "file_name", "width",
-    "height", "sha256", "subset"}], "annotations": [{"id", "image_id", "category_id", "bbox",
-    "area", "iscrowd"}]}
+    "height", "sha256", "dhash", "subset", "group"}], "annotations": [{"id", "image_id",
+    "category_id", "bbox", "area", "iscrowd"}]}
 
 Category ids run from 1 in the order of the names; class indices of the model are id - 1.
-Boxes are [x, y, width, height] in pixels, inside the image.
+Boxes are [x, y, width, height] in pixels, inside the image. `sha256` is the hash of the file,
+`dhash` 256 bits that are nearly the same for pictures that look the same, `group` the series
+that a numbered name belongs to.
 """
 
 from pathlib import Path
@@ -40,6 +42,13 @@ def read_coco(path: Path, boxes_needed: bool = False) -> dict:
 def labels_of(coco: dict) -> list[str]:
     """Class names, in the order of the model's class indices."""
     return [category["name"] for category in coco["categories"]]
+
+
+def subset(coco: dict, images: list[dict]) -> dict:
+    """The part of a COCO that belongs to `images`, in their order."""
+    ids = {image["id"] for image in images}
+    boxes = [a for a in coco["annotations"] if a["image_id"] in ids]
+    return {**coco, "images": images, "annotations": boxes}
 
 
 def boxes_of(coco: dict) -> dict[int, np.ndarray]:
