@@ -3,21 +3,25 @@
 In:   the model: .pth (PyTorch), .onnx (ONNX Runtime) or a folder with an OpenVINO IR
       data/split/val.json, data/dataset
 Out:  metrics/accuracy/<variant>.json   AP, AP50, AP75, AP_small, AP_medium, AP_large, AR100,
-                                        images, boxes, per_class; precision; as_deployed
+                                        images, boxes, per_class; AP_interval; precision;
+                                        as_deployed
       metrics/curves/<variant>.csv      recall and precision at IoU 0.5
 
 All variants go through the same letterbox, decode and suppression. The figures that compare are
 computed in float32; `as_deployed` repeats them in the precision that this machine would choose,
-since OpenVINO silently computes in bfloat16 where it can.
+since OpenVINO silently computes in bfloat16 where it can. `AP_interval` is the 95 % interval of AP
+over resamples of the val images; with few of them a line on stderr tells how wide it is.
 
 Run:  python -m stages.evaluate models/int8 data/split/val.json data/dataset \
           metrics/accuracy/int8.json metrics/curves/int8.csv
 """
 
+import sys
 from pathlib import Path
 
 from detector.backends import load_backend
 from detector.detector import detect
+from stages.common.bootstrap import FEW_IMAGES, interval
 from stages.common.cli import run_stage
 from stages.common.coco import labels_of, read_coco, read_image
 from stages.common.errors import Refusal
@@ -34,7 +38,11 @@ def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path) -> None:
     backend = open_backend(model, "f32")
     refuse_other_labels(model, backend.labels, labels_of(coco))
     evaluation = judge(backend, coco, dataset / "images", params)
-    result = {**accuracy(coco, evaluation), "precision": backend.precision}
+    result = {
+        **accuracy(coco, evaluation),
+        "AP_interval": [round(end, 4) for end in interval(evaluation)],
+        "precision": backend.precision,
+    }
     deployed = open_backend(model, None)
     if deployed.precision != backend.precision:
         evaluation_deployed = judge(deployed, coco, dataset / "images", params)
@@ -49,6 +57,18 @@ def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path) -> None:
     print(
         f"{out.stem}: AP {result['AP']:.3f}, AP50 {result['AP50']:.3f} ({backend.precision}), "
         f"AP {kept['AP']:.3f} as deployed ({deployed.precision})"
+    )
+    if result["images"] < FEW_IMAGES:
+        print(caution(result), file=sys.stderr)
+
+
+def caution(result: dict) -> str:
+    """What few val images mean for the AP of a result."""
+    low, high = result["AP_interval"]
+    return (
+        f"only {result['images']} val image{'s' if result['images'] > 1 else ''}: "
+        f"AP {result['AP']:.3f} is uncertain, 95 % interval {low:.2f} to {high:.2f} "
+        "(bootstrap over images); label more frames before you trust small differences"
     )
 
 

@@ -9,9 +9,10 @@ from stages.reporting.pictures import precision_recall_svg
 from stages.reporting.table import HEADINGS, NAMES, markdown, rows, verdict
 
 ACCURACY = {
-    key: {"AP": ap, "AP50": 0.9, "images": 60, "boxes": 80, "as_deployed": {"AP": ap - 0.01}}
+    key: {"AP": ap, "AP50": 0.9, "AP_interval": [ap - 0.126, ap + 0.114], "images": 60,
+          "boxes": 80, "as_deployed": {"AP": ap - 0.01}}
     for key, ap in (("torch", 0.5), ("onnx", 0.5), ("ir", 0.499), ("int8", 0.48))
-}
+}  # fmt: skip
 SPEED = {
     key: {"precision": "f32", "latency_ms_p50": 10.0, "throughput_fps": fps,
           "speedup_vs_torch": fps / 10}
@@ -34,9 +35,11 @@ def test_rows():
     [
         (60.0, 60, ["Fastest on this machine: OpenVINO INT8 with 60 FPS", None]),
         (25.0, 60, ["Fastest on this machine: OpenVINO FP16", "INT8 is not worth it here: 25 FPS"]),
-        (60.0, 10, ["Fastest", "Accuracy comes from 10 val images with 80 boxes"]),
+        (60.0, 49, ["Fastest", "Accuracy comes from 49 val images with 80 boxes. 95 % interval of "
+                               "PyTorch's AP: 0.37 to 0.61."]),
+        (60.0, 50, ["Fastest", None]),
     ],
-)
+)  # fmt: skip
 def test_verdict(int8_fps, images, said):
     speed, accuracy = copy.deepcopy(SPEED), copy.deepcopy(ACCURACY)
     speed["int8"]["throughput_fps"] = int8_fps

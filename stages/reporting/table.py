@@ -2,6 +2,8 @@
 
 from dataclasses import astuple, dataclass
 
+from stages.common.bootstrap import FEW_IMAGES
+
 NAMES = {
     "torch": "PyTorch",
     "onnx": "ONNX Runtime",
@@ -76,10 +78,11 @@ def verdict(accuracy: dict[str, dict], speed: dict) -> list[str]:
             "or a processor that does not compute in bfloat16, may decide otherwise."
         )
     images, boxes = accuracy["torch"]["images"], accuracy["torch"]["boxes"]
-    if images < 50:
+    if images < FEW_IMAGES:
+        low, high = accuracy["torch"]["AP_interval"]
         said.append(
-            f"Accuracy comes from {images} val images with {boxes} boxes: differences of a few "
-            "points are within its noise."
+            f"Accuracy comes from {images} val images with {boxes} boxes. 95 % interval of "
+            f"PyTorch's AP: {low:.2f} to {high:.2f}."
         )
     return said
 

@@ -1,0 +1,151 @@
+"""How far AP would move with other images: bootstrap over images.
+
+Images are drawn with replacement and AP is computed again, by the arithmetic of pycocotools'
+`accumulate` with a weight for each image instead of copies of its boxes. Percentile interval:
+Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from pycocotools.cocoeval import COCOeval
+
+FEW_IMAGES = 50  # below this a difference of a few points says little
+RESAMPLES = 1000
+SEED = 0
+PERCENT = (2.5, 97.5)
+BLOCK_ITEMS = 2**18  # array elements worked on at a time: they stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class ClassMatches:
+    """What decides the AP of one class: I images, D detections by falling score, T IoUs.
+
+    Between two detections that are found or ignored at any IoU, all others are false alarms:
+    their number is enough. P detections remain at which the curve can turn.
+    """
+
+    image: np.ndarray  # int [D], index of the image, up to the last of the P
+    turns: np.ndarray  # int [P], index into D
+    found: np.ndarray  # bool [T, P]
+    ignored: np.ndarray  # bool [T, P], counts neither as found nor as a false alarm
+    boxes: np.ndarray  # int [I], boxes of the truth
+
+
+def interval(evaluation: COCOeval) -> tuple[float, float]:
+    """95 % interval of AP.
+
+    Args:
+        evaluation: after `evaluate`, of a truth with at least one box.
+
+    Returns:
+        Lower and upper end, 0 to 1; all of that range for a single image, which cannot tell.
+    """
+    if len(evaluation.params.imgIds) == 1:
+        return 0.0, 1.0
+    return ends(resampled_ap(evaluation))
+
+
+def paired_interval(a: COCOeval, b: COCOeval) -> tuple[float, float]:
+    """95 % interval of AP of `a` less AP of `b`, both judged on the same resamples.
+
+    Args:
+        a, b: after `evaluate`, of the same truth with at least one box.
+
+    Returns:
+        Lower and upper end, -1 to 1; all of that range for a single image, which cannot tell.
+
+    Raises:
+        ValueError: the two were not evaluated on the same images.
+    """
+    if list(a.params.imgIds) != list(b.params.imgIds):
+        raise ValueError("a paired interval needs two evaluations of the same images")
+    if len(a.params.imgIds) == 1:
+        return -1.0, 1.0
+    return ends(resampled_ap(a) - resampled_ap(b))
+
+
+def ends(values: np.ndarray) -> tuple[float, float]:
+    """The percentile interval of values [N]; nan, a resample without any box, does not count."""
+    low, high = np.nanpercentile(values, PERCENT)
+    return float(low), float(high)
+
+
+def resampled_ap(evaluation: COCOeval) -> np.ndarray:
+    """AP of every resample, float [RESAMPLES]; equal images give equal resamples."""
+    images = len(evaluation.params.imgIds)
+    draws = np.random.default_rng(SEED).multinomial(images, np.full(images, 1 / images), RESAMPLES)
+    return weighted_ap(evaluation, draws).mean(axis=1)
+
+
+def weighted_ap(evaluation: COCOeval, weights: np.ndarray) -> np.ndarray:
+    """AP as if every image were there `weights` times.
+
+    Exactly pycocotools' figure for the copied images, each copy next to its original, except
+    where several detections of one class in one image have equal scores: these keep their
+    order, but the copies of each stand together.
+
+    Args:
+        evaluation: after `evaluate`, of a truth with at least one box.
+        weights: int [N, I], in the order of `evaluation.params.imgIds`.
+
+    Returns:
+        float [N, T], area all, 100 detections an image, mean of the classes that have a box in
+        these images; nan where none has.
+    """
+    recall_points = evaluation.params.recThrs
+    total, present = 0.0, 0
+    for matches in class_matches(evaluation):
+        boxes = weights @ matches.boxes
+        blocks = [class_ap(matches, part, recall_points) for part in in_blocks(matches, weights)]
+        total = total + np.concatenate(blocks) * (boxes > 0)[:, None]
+        present = present + (boxes > 0)
+    return total / np.where(present, present, np.nan)[:, None]
+
+
+def class_matches(evaluation: COCOeval) -> Iterator[ClassMatches]:
+    """The matches of every class that the truth has, for area all."""
+    images, areas = len(evaluation.params.imgIds), len(evaluation.params.areaRng)
+    for start in range(0, len(evaluation.evalImgs), images * areas):
+        entries = evaluation.evalImgs[start : start + images]
+        boxes = np.array([np.count_nonzero(e["gtIgnore"] == 0) if e else 0 for e in entries])
+        if boxes.any():
+            yield sorted_matches(entries, boxes)
+
+
+def sorted_matches(entries: list[dict | None], boxes: np.ndarray) -> ClassMatches:
+    """Joins pycocotools' results of one class, one entry an image, in its order of detections."""
+    known = [entry for entry in entries if entry]
+    counts = [len(entry["dtScores"]) if entry else 0 for entry in entries]
+    scores = np.concatenate([entry["dtScores"] for entry in known])
+    order = np.argsort(-scores, kind="stable")
+    matched = np.concatenate([entry["dtMatches"] for entry in known], axis=1)[:, order] != 0
+    ignored = np.concatenate([entry["dtIgnore"] for entry in known], axis=1)[:, order] != 0
+    found = matched & ~ignored
+    turns = np.flatnonzero((found | ignored).any(axis=0))
+    image = np.repeat(np.arange(len(entries)), counts)[order][: turns.max(initial=-1) + 1]
+    return ClassMatches(image, turns, found[:, turns], ignored[:, turns], boxes)
+
+
+def in_blocks(matches: ClassMatches, weights: np.ndarray) -> list[np.ndarray]:
+    """Cuts weights [N, I] into parts [n, I] whose intermediate arrays are small."""
+    items_each = max(len(matches.image), matches.found.size, 1)
+    rows = max(BLOCK_ITEMS // items_each, 1)
+    return [weights[start : start + rows] for start in range(0, len(weights), rows)]
+
+
+def class_ap(matches: ClassMatches, weights: np.ndarray, recall_points: np.ndarray) -> np.ndarray:
+    """AP of one class, float [n, T], for weights [n, I]; without meaning where it has no box."""
+    copies = weights[:, matches.image]
+    listed = copies.cumsum(axis=1)[:, None, matches.turns]
+    copies = copies[:, None, matches.turns]
+    found = (copies * matches.found).cumsum(axis=2)
+    judged = listed - (copies * matches.ignored).cumsum(axis=2)
+    precision = found / (judged + np.spacing(1))
+    envelope = np.maximum.accumulate(precision[..., ::-1], axis=2)[..., ::-1]
+    boxes = np.maximum(weights @ matches.boxes, 1)[:, None, None]
+    # A recall point takes its precision from the first detection that reaches it.
+    reached = np.searchsorted(recall_points, found / boxes, side="right")
+    gained = np.diff(reached, axis=2, prepend=0)
+    return (envelope * gained).sum(axis=2) / len(recall_points)
