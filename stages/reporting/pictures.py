@@ -1,23 +1,16 @@
 """Pictures of the page: frames with boxes, and curves. All are embedded, nothing is loaded."""
 
-import base64
 import csv
-import io
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 
 from detector.detector import Detector
 from detector.draw import draw_boxes
 from stages.common.coco import boxes_of, read_image
+from stages.common.embed import jpeg_uri, pyplot, svg
 from stages.reporting.table import NAMES
-
-matplotlib.use("Agg")
-# Fixed ids and no text outlines: the same curves give the same bytes, and small ones.
-matplotlib.rcParams.update({"svg.hashsalt": "report", "svg.fonttype": "none"})
-from matplotlib import pyplot  # noqa: E402  the backend must be chosen before
 
 PICTURE_WIDTH = 720
 TRUTH_BGR, FOUND_BGR = (80, 200, 60), (40, 60, 230)
@@ -53,11 +46,6 @@ def view(image_bgr: np.ndarray, truth_xyxy: np.ndarray, detector: Detector) -> n
     return small
 
 
-def jpeg_uri(image_bgr: np.ndarray) -> str:
-    _, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode()
-
-
 def precision_recall_svg(curves_dir: Path) -> str:
     """Precision over recall of all variants on one axis."""
     figure, axes = pyplot.subplots(figsize=(5, 3.4))
@@ -85,14 +73,3 @@ def columns(path: Path, delimiter: str, *names: str) -> list[list[float]]:
     with path.open(newline="", encoding="utf-8") as lines:
         table = list(csv.DictReader(lines, delimiter=delimiter))
     return [[float(row[name]) for row in table] for name in names]
-
-
-def svg(figure) -> str:
-    buffer = io.StringIO()
-    figure.tight_layout()
-    figure.savefig(
-        buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    )
-    pyplot.close(figure)
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

@@ -1,0 +1,1 @@
+"""What `look` alone needs: measures, boxes in doubt, pictures, drawings and their page."""
