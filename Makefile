@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-quick lint lock clean
+.PHONY: help repro look bench test test-quick lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,6 +14,12 @@ repro: $(INSTALLED)  ## run everything that changed, from the export to the repo
 	@mkdir -p .dvc/tmp && touch .dvc/tmp/repro
 	@$(RUN) dvc repro
 	@[ metrics/report.md -nt .dvc/tmp/repro ] || cat metrics/report.md
+
+look: $(INSTALLED)  ## show the data on one page, data/look.html, before anything is trained
+	@$(RUN) dvc repro look
+
+bench: $(INSTALLED)  ## compare the import of 10,000 pictures with plain decoding; some minutes
+	@$(RUN) python -m benchmarks.ingest
 
 test: $(INSTALLED) lint  ## check style and run all tests
 	@$(RUN) python -m pytest

@@ -4,17 +4,20 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from conftest import ROOT
 from test_dvc_yaml import DVC_YAML, declared
 
 from stages.reporting.table import HEADINGS, NAMES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of the README in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, document: str = "README.md") -> list[str]:
+    """The fenced blocks of a document in a language."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def edges() -> set[tuple[str, str]]:
@@ -59,6 +62,13 @@ def test_paths_named_in_the_table_of_folders_exist():
     for cell in re.findall(r"^\| (.*?) \|", table, re.MULTILINE)[1:]:
         for name in re.findall(r"`(.*?)`", cell):
             assert Path(ROOT, name).exists(), name
+
+
+@pytest.mark.parametrize("document", DOCS)
+def test_links_to_files_lead_somewhere(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:|#)(.*?)\)", text):
+        assert (ROOT / document).parent.joinpath(target).exists(), target
 
 
 def test_dependencies_named_are_those_that_are_installed():
