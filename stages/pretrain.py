@@ -19,6 +19,7 @@ from stages.common.cli import run_stage
 from stages.common.params import Pretrain, load_params
 from stages.common.progress import progress
 from stages.scenes.scene import draw_scene
+from stages.training.checkpoint import RESUME, Checkpoint, run_key
 from stages.training.loop import Loop
 from stages.training.samples import Frames
 from stages.training.setup import save, start_fabric, yolox_config
@@ -37,10 +38,13 @@ def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         train_coco = draw(Path(folder), "train", params.pretrain, params.pretrain.scenes)
         val_coco = draw(Path(folder), "val", params.pretrain, VAL_SCENES)
-        frames = Frames(train_coco, Path(folder), model.input_hw)
-        loop = Loop(fabric, config, frames, params.pretrain)
-        state = loop.run(lambda epoch, figures: None, val_coco, Path(folder), params.evaluate)
-    save(out, state, model, LABELS)
+        frames = Frames(train_coco, Path(folder), model.input_hw, params.pretrain.cache_gb)
+        values = {name: getattr(params, name).model_dump() for name in ("model", "pretrain")}
+        checkpoint = Checkpoint(out.parent / RESUME, run_key(values, []))
+        loop = Loop(fabric, config, frames, params.pretrain, checkpoint)
+        record = loop.run(lambda epoch, figures: None, val_coco, Path(folder), params.evaluate)
+    save(out, record.best, model, LABELS)
+    checkpoint.delete()
 
 
 def draw(folder: Path, side: str, params: Pretrain, count: int) -> dict:

@@ -4,11 +4,16 @@ In:   data/split/train.json   what is trained on
       data/split/val.json     judges every `train.eval_interval` epochs; the best weights are kept
       data/dataset            the images
       models/pretrained.pth   where it starts, unless `train.pretrained` says otherwise
-Out:  models/yolox.pth        {"model": state dict, "architecture", "labels", "input_hw"}
+Out:  models/yolox.pth        the best weights on the val list:
+                              {"model": state dict, "architecture", "labels", "input_hw"}
+      models/last.pth         those at the end, the same way
       metrics/train           curves of losses, learning rate and AP
 
+A run that was killed goes on from its last epoch, as if nothing had happened.
+
 Run:  python -m stages.train data/split/train.json data/split/val.json data/dataset \
-          models/pretrained.pth models/yolox.pth metrics/train
+          models/pretrained.pth models/yolox.pth models/last.pth metrics/train
+      torchrun --nnodes 2 ... -m stages.train ...   on several machines, with train.num_nodes: 2
 """
 
 from collections.abc import Callable, Iterator
@@ -20,30 +25,58 @@ from lightning_fabric import Fabric
 
 from stages.common.cli import run_stage
 from stages.common.coco import labels_of, read_coco
-from stages.common.params import load_params
+from stages.common.params import Params, load_params
 from stages.common.yolox_model import start_from
+from stages.training.checkpoint import RESUME, Checkpoint, run_key
+from stages.training.download import official_weights
 from stages.training.loop import Loop
 from stages.training.samples import Frames
+from stages.training.schedule import with_epochs
 from stages.training.setup import save, start_fabric, yolox_config
 
 
-def main(train: Path, val: Path, dataset: Path, bundled: Path, out: Path, curves: Path) -> None:
+def main(
+    train: Path, val: Path, dataset: Path, bundled: Path, out: Path, last: Path, curves: Path
+) -> None:
     """Trains the detector and keeps the weights that were best on the val list."""
     params = load_params()
     train_coco, val_coco = read_coco(train, boxes_needed=True), read_coco(val, boxes_needed=True)
     labels = labels_of(train_coco)
-    fabric = start_fabric(params.train)
-    config = yolox_config(params.model, params.train, len(labels))
-    if params.train.pretrained != "none":
-        given = params.train.pretrained
-        start = bundled if given == "bundled" else Path(given)
-        say_what_is_new(start_from(config.model, start))
-    frames = Frames(train_coco, dataset / "images", params.model.input_hw)
-    loop = Loop(fabric, config, frames, params.train)
+    settings = with_epochs(params.train, len(train_coco["images"]))
+    fabric = start_fabric(settings)
+    config = yolox_config(params.model, settings, len(labels))
+    with fabric.rank_zero_first(local=True):
+        start = start_file(params, bundled)
+    if start:
+        fabric.print(*what_is_new(start_from(config.model, start)), end="")
+    frames = Frames(train_coco, dataset / "images", params.model.input_hw, settings.cache_gb)
+    checkpoint = Checkpoint(out.parent / RESUME, key_of(params, fabric, train, val, start))
+    loop = Loop(fabric, config, frames, settings, checkpoint)
     with curve_log(fabric, curves) as log:
-        state = loop.run(log, val_coco, dataset / "images", params.evaluate)
+        record = loop.run(log, val_coco, dataset / "images", params.evaluate)
     if fabric.is_global_zero:
-        save(out, state, params.model, labels)
+        save(out, record.best, params.model, labels)
+        save(last, record.last, params.model, labels)
+        checkpoint.delete()
+
+
+def start_file(params: Params, bundled: Path) -> Path | None:
+    """The weights that `train.pretrained` names; None for random ones.
+
+    Raises:
+        Refusal: they cannot be downloaded.
+    """
+    given = params.train.pretrained
+    if given == "coco":
+        return official_weights(params.model.name)
+    return {"none": None, "bundled": bundled}.get(given, Path(given))
+
+
+def key_of(params: Params, fabric: Fabric, train: Path, val: Path, start: Path | None) -> str:
+    """The name of this run among the checkpoints."""
+    sections = {name: getattr(params, name).model_dump() for name in ("model", "train", "evaluate")}
+    machine = {"processes": fabric.world_size, "device": str(fabric.device)}
+    return run_key({**sections, **machine}, [train, val, *([start] if start else [])])
 
 
 @contextmanager
@@ -64,9 +97,9 @@ def curve_log(fabric: Fabric, folder: Path) -> Iterator[Callable[[int, dict[str,
     (folder / "metrics.json").unlink()
 
 
-def say_what_is_new(layers: list[str]) -> None:
-    if layers:
-        print(f"the pretrained weights have other classes; new: {', '.join(layers)}")
+def what_is_new(layers: list[str]) -> list[str]:
+    """A line about the layers that start at random, if there are any."""
+    return [f"the pretrained weights have other classes; new: {', '.join(layers)}\n"] * bool(layers)
 
 
 if __name__ == "__main__":

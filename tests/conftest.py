@@ -34,17 +34,30 @@ def pipeline() -> dict[str, dict]:
 
 
 @pytest.fixture
-def run_stage():
-    """Runs `python -m stages.NAME ARGUMENTS` in a folder, as dvc.yaml does."""
+def start_stage():
+    """Starts `python -m stages.NAME ARGUMENTS` in a folder, as dvc.yaml does."""
 
-    def run(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-        return subprocess.run(
+    def start(name: str, *arguments: object, cwd: Path) -> subprocess.Popen:
+        return subprocess.Popen(
             [sys.executable, "-m", f"stages.{name}", *map(str, arguments)],
             cwd=cwd,
             env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(cwd)},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
+
+    return start
+
+
+@pytest.fixture
+def run_stage(start_stage):
+    """The same, to its end."""
+
+    def run(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+        process = start_stage(name, *arguments, cwd=cwd)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     return run
 

@@ -146,18 +146,26 @@ def test_an_experiment_trains_again_and_metrics_diff_compares(repository):
     repository.run("dvc", "checkout", "-q")
 
 
-def test_an_interrupted_run_goes_on(repository):
-    """Ctrl-C reaches the whole process group, DVC and the stage."""
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_was_ended_goes_on(repository, how):
+    """Ctrl-C and kill -9 reach the whole process group, DVC and the stage."""
     params = repository.folder / "params.yaml"
-    params.write_text(params.read_text().replace("max_epoch: 2", "max_epoch: 4"))
+    params.write_text(
+        params.read_text().replace("max_epoch: 2", "max_epoch: 4").replace(
+            "cache_gb: 4.0", f"cache_gb: {4.0 + how}"
+        )
+    )  # fmt: skip
     process = repository.start("dvc", "repro")
     for line in process.stdout:
-        if line.startswith("epoch 1/4"):
-            os.killpg(process.pid, signal.SIGINT)
+        if line.startswith("epoch 2/4"):
+            os.killpg(process.pid, how)
     assert process.wait() != 0
     assert "Traceback" not in process.stderr.read()
-    assert not list(repository.folder.glob("models/.yolox*"))
-    assert "train" in repository.stages_run(repository.run("dvc", "repro").stdout)
+    again = repository.run("dvc", "repro").stdout
+    assert "goes on after epoch" in again
+    assert "train" in repository.stages_run(again)
+    assert not [path for path in repository.folder.glob("models/.*") if path.name != ".resume"]
+    assert not list(repository.folder.glob("models/.resume/*"))
     assert repository.run("dvc", "status", "--json").stdout.count("train") == 0
     repository.run("git", "checkout", "-q", ".")
     repository.run("dvc", "checkout", "-q")

@@ -2,18 +2,27 @@
 
 import csv
 import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from conftest import ROOT
 
 from stages.common.coco import read_coco
 from stages.common.params import Train
 from stages.common.yolox_model import load_weights
-from stages.training.loop import ema_decay, step_hw
+from stages.training.checkpoint import Checkpoint, run_key
+from stages.training.record import Record
 from stages.training.samples import EpochKeys, Frames, Samples, VisibleBoxes, sample_loader
+from stages.training.schedule import ema_decay, step_hw, with_epochs
 
 INPUT_HW = (64, 96)
 SHORT = {"max_epoch": 3, "warmup_epochs": 1, "no_aug_epochs": 1, "eval_interval": 2,
@@ -23,7 +32,7 @@ SHORT = {"max_epoch": 3, "warmup_epochs": 1, "no_aug_epochs": 1, "eval_interval"
 @pytest.fixture
 def frames(tiny_dataset) -> Frames:
     coco = read_coco(tiny_dataset / "split/train.json")
-    return Frames(coco, tiny_dataset / "dataset/images", INPUT_HW)
+    return Frames(coco, tiny_dataset / "dataset/images", INPUT_HW, cache_gb=1)
 
 
 def test_frames_are_resized_with_their_boxes(frames):
@@ -62,11 +71,11 @@ def test_boxes_pushed_out_of_the_picture_are_no_examples():
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_batches_do_not_depend_on_the_number_of_workers(frames, workers, monkeypatch):
-    monkeypatch.setattr("stages.training.samples.usable_cores", lambda: 2 * workers)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2 * workers)
     params = Train(**{**SHORT, "max_epoch": 1})
     expected = [Samples(frames, params)[key] for batch in EpochKeys(4, params) for key in batch]
     found = [
-        sample for images, labels, indices in sample_loader(frames, params, 0, 1)
+        sample for images, labels, indices in sample_loader(frames, params, 0, 1, 0)
         for sample in zip(images, labels, indices, strict=True)
     ]  # fmt: skip
     for (image, labels, index), sample in zip(found, expected, strict=True):
@@ -111,16 +120,23 @@ def test_input_sizes_stay_legal_and_keep_the_aspect():
     assert step_hw((320, 544), Train(multiscale_range=0), 5) == (320, 544)
 
 
-def train(run_stage, tiny_dataset, folder, **changes):
+def prepare(folder, **changes) -> None:
+    """Writes the parameters of a short run into a folder."""
     content = {"data": {"export": "x.zip"}, "model": {"name": "yolox-nano", "input_hw": [64, 96]},
                "train": {"pretrained": "none", **SHORT, **changes}}  # fmt: skip
     folder.mkdir(exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
-    split, dataset = tiny_dataset / "split", tiny_dataset / "dataset"
-    return run_stage(
-        "train", split / "train.json", split / "val.json", dataset, "pretrained.pth",
-        "yolox.pth", "curves", cwd=folder,
-    )  # fmt: skip
+
+
+def arguments(data) -> list:
+    split, dataset = data / "split", data / "dataset"
+    return [split / "train.json", split / "val.json", dataset, "pretrained.pth", "yolox.pth",
+            "last.pth", "curves"]  # fmt: skip
+
+
+def train(run_stage, tiny_dataset, folder, **changes):
+    prepare(folder, **changes)
+    return run_stage("train", *arguments(tiny_dataset), cwd=folder)
 
 
 def test_the_stage_writes_weights_and_curves_and_the_same_ones_again(
@@ -139,6 +155,147 @@ def test_the_stage_writes_weights_and_curves_and_the_same_ones_again(
               for p in (first / "curves").rglob("*") if p.is_file()}  # fmt: skip
     losses = {f"loss/{name}.tsv" for name in ("total", "iou", "conf", "cls", "l1")}
     assert curves == losses | {"lr.tsv", "val/AP.tsv", "val/AP50.tsv"}
+
+
+def test_weights_that_a_killed_run_ends_with_are_those_of_an_undisturbed_one(
+    run_stage, start_stage, tiny_dataset, tmp_path
+):
+    folders = {name: tmp_path / name for name in ("calm", "killed")}
+    for folder in folders.values():
+        prepare(folder, max_epoch=5, no_aug_epochs=2, eval_interval=1)
+    assert run_stage("train", *arguments(tiny_dataset), cwd=folders["calm"]).returncode == 0
+    resume = folders["killed"] / ".resume"
+    kills = 0
+    for epochs in (1, 3):
+        process = start_stage("train", *arguments(tiny_dataset), cwd=folders["killed"])
+        while process.poll() is None and finished(resume) < epochs:
+            time.sleep(0.01)
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+    assert kills == 2
+    assert not (folders["killed"] / "yolox.pth").exists()
+    done = run_stage("train", *arguments(tiny_dataset), cwd=folders["killed"])
+    assert "goes on after epoch" in done.stdout
+    for name in ("yolox.pth", "last.pth"):
+        calm, killed = (load_weights(folder / name).state for folder in folders.values())
+        assert all(torch.equal(value, killed[key]) for key, value in calm.items())
+    assert not list(resume.iterdir())
+    curves = [
+        {p.relative_to(folder): p.read_text() for p in (folder / "curves").rglob("*.tsv")}
+        for folder in folders.values()
+    ]
+    assert curves[0] == curves[1]
+
+
+def finished(resume) -> int:
+    """Epochs in the only checkpoint of a folder, 0 before there is one."""
+    for path in resume.glob("*.ckpt"):
+        return len(torch.load(path, weights_only=True)["record"]["history"])
+    return 0
+
+
+def test_other_parameters_or_data_do_not_go_on(tmp_path, tiny_dataset):
+    train = tmp_path / "train.json"
+    train.write_bytes((tiny_dataset / "split/train.json").read_bytes())
+    key = run_key({"lr": 1}, [train])
+    assert key == run_key({"lr": 1}, [train])
+    assert key != run_key({"lr": 2}, [train])
+    train.write_bytes(train.read_bytes().replace(b"40,", b"41,"))
+    assert key != run_key({"lr": 1}, [train])
+
+
+@pytest.mark.parametrize("damage", [b"", b"x" * 99, None])
+def test_an_unreadable_checkpoint_is_no_checkpoint(tmp_path, damage):
+    checkpoint = Checkpoint(tmp_path, "key")
+    checkpoint.save({"record": {"history": [{"lr": 0.1}]}})
+    assert checkpoint.load() == {"record": {"history": [{"lr": 0.1}]}}
+    data = checkpoint.path.read_bytes()
+    checkpoint.path.write_bytes(data[: len(data) // 2] if damage is None else damage)
+    assert checkpoint.load() is None
+    checkpoint.delete()
+    assert checkpoint.load() is None
+
+
+@pytest.mark.parametrize(
+    ("aps", "patience", "stops"),
+    [
+        ([0.1, 0.2, 0.3], 2, [False, False, False]),
+        ([0.3, 0.2, 0.1], 2, [False, False, True]),
+        ([0.3, None, None, 0.4], 2, [False, False, True, False]),
+        ([0.3, 0.2, 0.1, 0.1], 0, [False] * 4),
+        ([0.0, 0.0, 0.0, 0.0], 3, [False, False, False, True]),
+    ],
+)
+def test_patience_counts_epochs_since_the_best(aps, patience, stops):
+    record, found = Record(), []
+    for epoch, ap in enumerate(aps, 1):
+        judged = {} if ap is None else {"val/AP": ap}
+        record.add(epoch, {"loss/total": 1.0, **judged}, lambda epoch=epoch: {"epoch": epoch})
+        record.stop_if_idle(patience)
+        found.append(record.stopped)
+    assert found == stops
+    assert record.best == {"epoch": record.best_epoch}
+
+
+def test_a_run_without_progress_stops_early(run_stage, tiny_dataset, tmp_path):
+    done = train(
+        run_stage, tiny_dataset, tmp_path, basic_lr_per_img=1e-9, max_epoch=50, patience=2,
+        eval_interval=1,
+    )  # fmt: skip
+    assert "stopped early after epoch 3" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "epochs"), [(30, 8, 100), (400, 8, 20), (80, 8, 40), (1, 8, 100)]
+)
+def test_auto_epochs_make_a_run_of_about_the_same_length(images, batch_size, epochs):
+    params = with_epochs(Train(max_epoch="auto", batch_size=batch_size), images)
+    assert params.max_epoch == epochs
+    assert with_epochs(Train(max_epoch=7), images).max_epoch == 7
+
+
+@pytest.mark.parametrize(("cache_gb", "cached"), [(0.0, 0), (20e-6, 2), (1.0, 4)])
+def test_frames_beyond_the_cache_are_the_same(tiny_dataset, frames, cache_gb, cached):
+    coco = read_coco(tiny_dataset / "split/train.json")
+    some = Frames(coco, tiny_dataset / "dataset/images", INPUT_HW, cache_gb)
+    assert len(some.cached) == cached
+    for index in range(4):
+        np.testing.assert_array_equal(some.pull_item(index)[0], frames.pull_item(index)[0])
+
+
+def torchrun(data, out, nodes: int, processes: int) -> dict:
+    """Runs tests/two_processes.py by torchrun on loopback; `nodes` launchers with `processes`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launchers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", f"--nnodes={nodes}",
+             f"--nproc-per-node={processes}", f"--node-rank={rank}", "--master-addr=127.0.0.1",
+             f"--master-port={port}", str(ROOT / "tests/two_processes.py"), str(data), str(out),
+             str(processes), str(nodes)],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in range(nodes)
+    ]  # fmt: skip
+    for launcher in launchers:
+        said, _ = launcher.communicate(timeout=300)
+        assert launcher.returncode == 0, said
+    return torch.load(out, weights_only=True)
+
+
+@pytest.mark.slow
+def test_processes_and_machines_compute_the_gradient_of_one_process(tiny_dataset, tmp_path):
+    alone, two, machines = (
+        torchrun(tiny_dataset, tmp_path / f"{nodes}x{processes}", nodes, processes)
+        for nodes, processes in ((1, 1), (1, 2), (2, 1))
+    )
+    for other in (two, machines):
+        assert other["losses"] == pytest.approx(alone["losses"], rel=1e-4)
+        # Each process rounds its own half: float32, summed in another order.
+        scale = alone["gradient"].abs().max()
+        assert (other["gradient"] - alone["gradient"]).abs().max() < 1e-4 * scale
 
 
 def test_the_same_command_trains_in_two_processes(run_stage, tiny_dataset, tmp_path):

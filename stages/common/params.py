@@ -129,17 +129,21 @@ class Train(Section):
     pretrained: Annotated[str, Field(min_length=1)] = "bundled"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: Literal["auto"] | AtLeastOne = "auto"
+    num_nodes: AtLeastOne = 1
     # YAML reads an unquoted 32 as a number.
     precision: Annotated[
         Literal["auto", "32", "bf16-mixed", "16-mixed"],
         BeforeValidator(lambda value: "32" if value == 32 else value),
     ] = "auto"
     seed: Count = 0
+    cache_gb: NotNegative = 4.0
     batch_size: AtLeastOne = 8
-    max_epoch: AtLeastOne = 300
+    max_epoch: Literal["auto"] | AtLeastOne = 300
+    patience: Count = 0
     warmup_epochs: Count = 5
     no_aug_epochs: Count = 15
     eval_interval: AtLeastOne = 10
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     basic_lr_per_img: Positive = 0.01 / 64
     warmup_lr: NotNegative = 0.0
     min_lr_ratio: Probability = 0.05
@@ -163,6 +167,7 @@ class Train(Section):
 class Pretrain(Train):
     """The same hyperparameters for the run that makes the bundled weights."""
 
+    max_epoch: AtLeastOne = 300
     scenes: AtLeastOne = 2000
     input_hw: pair(Stride32) = (256, 448)
 
@@ -229,7 +234,8 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 def explain(fault: dict) -> str:
     """One fault of pydantic as `key: value (what would be right)`."""
-    key = ".".join(str(part) for part in fault["loc"] if not str(part).startswith("function"))
+    # Pydantic puts the kinds of a union and its functions between the names.
+    key = ".".join(part for part in map(str, fault["loc"]) if part.isalnum() or part.isidentifier())
     if fault["type"] == "extra_forbidden":
         return f"{key}: unknown parameter; remove it or see stages/common/params.py for its name"
     if fault["type"] == "missing":

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from yolox.config import YoloxConfig
 from yolox.models import YoloPafpn, YoloxHead, YoloxModule
 
@@ -55,17 +57,14 @@ def build_model(config: YoloxConfig) -> YoloxModule:
     return config.get_model()
 
 
-def read_pth(path: Path) -> dict:
-    """The content of a .pth file, read without unpickling anything but tensors and plain values.
-
-    Returns:
-        A dict whose entry "model" is a state dict.
+def read_tensors(path: Path) -> object:
+    """What a file of torch holds, read without unpickling anything but tensors and plain values.
 
     Raises:
-        Refusal: the file is missing, damaged, holds anything else, or no state dict.
+        Refusal: the file is missing, damaged or holds anything else.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise Refusal(f"cannot read {path}: {error.strerror}; give a .pth file") from error
     except Exception as error:  # damaged bytes end in almost any exception of the unpickler
@@ -73,10 +72,32 @@ def read_pth(path: Path) -> dict:
             f"{path} is not a weights file that can be read safely; expected a .pth file with "
             '{"model": state_dict} of tensors'
         ) from error
+
+
+def read_pth(path: Path) -> dict:
+    """The content of a .pth or .safetensors file with weights.
+
+    Returns:
+        A dict whose entry "model" is a state dict.
+
+    Raises:
+        Refusal: see `read_tensors`; or it holds no state dict.
+    """
+    content = read_safetensors(path) if path.suffix == ".safetensors" else read_tensors(path)
     state = content.get("model") if isinstance(content, dict) else None
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise Refusal(f'{path} holds no state dict; expected a .pth file with {{"model": ...}}')
     return content
+
+
+def read_safetensors(path: Path) -> dict:
+    """A file of the safetensors format, whose entries are the state dict itself."""
+    try:
+        return {"model": load_file(path)}
+    except OSError as error:
+        raise Refusal(f"cannot read {path}: {error.strerror or error}; give its path") from error
+    except SafetensorError as error:
+        raise Refusal(f"{path} is not a safetensors file ({error}); copy it again") from error
 
 
 def start_from(model: YoloxModule, path: Path) -> list[str]:

@@ -17,10 +17,9 @@ from yolox.data import MosaicDetection, TrainTransform
 
 from detector.boxes import letterbox_scale
 from stages.common.coco import boxes_of, read_image
-from stages.common.host import usable_cores
 from stages.common.params import Train
+from stages.training.schedule import steps_per_epoch
 
-CACHE_BYTES = 4_000_000_000  # resized frames beyond this are decoded again each time
 MAX_BOXES = 120  # of one sample; a mosaic of four crowded frames has more
 SMALLEST_SIDE_PX = 2  # of a box after augmentation; what is left of a cut-off box is no example
 
@@ -32,9 +31,10 @@ class Frames:
         coco: the images and boxes, as `read_coco` returns them.
         images_dir: the folder that the file names are relative to.
         input_hw: frames are scaled to fit this height and width.
+        cache_gb: resized frames beyond so many GB (10**9 bytes) are decoded again each time.
     """
 
-    def __init__(self, coco: dict, images_dir: Path, input_hw: tuple[int, int]):
+    def __init__(self, coco: dict, images_dir: Path, input_hw: tuple[int, int], cache_gb: float):
         self.input_dim = input_hw
         self.paths = [images_dir / image["file_name"] for image in coco["images"]]
         scales = [letterbox_scale((i["height"], i["width"]), input_hw) for i in coco["images"]]
@@ -44,12 +44,12 @@ class Frames:
             for image, scale in zip(coco["images"], scales, strict=True)
         ]
         self.cached: list[np.ndarray] = []
-        free = CACHE_BYTES
+        free = cache_gb * 1e9
         for path in self.paths:
+            if free <= 0:
+                break
             self.cached.append(self.resized(path))
             free -= self.cached[-1].nbytes
-            if free < 0:
-                break
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -118,14 +118,18 @@ class EpochKeys(Sampler):
     the number of processes.
     """
 
-    def __init__(self, frames: int, params: Train, rank: int = 0, world_size: int = 1):
+    def __init__(
+        self, frames: int, params: Train, rank: int = 0, world_size: int = 1, done_epochs: int = 0
+    ):
         self.frames, self.params, self.rank, self.world_size = frames, params, rank, world_size
+        self.done_epochs = done_epochs
 
     def __len__(self) -> int:
-        return self.params.max_epoch * steps_per_epoch(self.frames, self.params.batch_size)
+        epochs = self.params.max_epoch - self.done_epochs
+        return epochs * steps_per_epoch(self.frames, self.params.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, bool, int]]]:
-        for epoch in range(self.params.max_epoch):
+        for epoch in range(self.done_epochs, self.params.max_epoch):
             draws = np.random.default_rng([self.params.seed, epoch])
             mosaic = epoch < self.params.max_epoch - self.params.no_aug_epochs
             order = draws.permutation(self.frames).tolist()
@@ -139,16 +143,19 @@ class EpochKeys(Sampler):
                 yield batch[self.rank :: self.world_size]
 
 
-def steps_per_epoch(frames: int, batch_size: int) -> int:
-    return -(-frames // batch_size)
+def sample_loader(
+    frames: Frames, params: Train, rank: int, world_size: int, done_epochs: int
+) -> DataLoader:
+    """Batches of the epochs that are left.
 
-
-def sample_loader(frames: Frames, params: Train, rank: int, world_size: int) -> DataLoader:
-    """Batches of all epochs: float32 [n, 3, *input_hw], float32 [n, MAX_BOXES, 5], indices [n]."""
+    Yields:
+        float32 [n, 3, *input_hw], float32 [n, MAX_BOXES, 5], indices [n].
+    """
     return DataLoader(
         Samples(frames, params),
-        batch_sampler=EpochKeys(len(frames), params, rank, world_size),
-        num_workers=max(1, usable_cores() // 2),
+        batch_sampler=EpochKeys(len(frames), params, rank, world_size, done_epochs),
+        # torch's threads are this process's share of the cores, see start_fabric.
+        num_workers=max(1, torch.get_num_threads() // 2),
         worker_init_fn=be_a_quiet_worker,
         pin_memory=torch.cuda.is_available(),
     )

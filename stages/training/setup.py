@@ -19,7 +19,6 @@ def start_fabric(params: Train) -> Fabric:
     Raises:
         Refusal: the machine has no such accelerator.
     """
-    torch.set_num_threads(usable_cores())
     kind = params.accelerator
     if kind == "auto":
         gpu = "mps" if torch.backends.mps.is_available() else "cpu"
@@ -30,9 +29,11 @@ def start_fabric(params: Train) -> Fabric:
     fabric = Fabric(
         accelerator=kind,
         devices=1 if kind == "cpu" and params.devices == "auto" else params.devices,
+        num_nodes=params.num_nodes,
         precision=precision_of(kind) if params.precision == "auto" else params.precision,
     )
     fabric.launch()
+    torch.set_num_threads(max(1, usable_cores() * params.num_nodes // fabric.world_size))
     torch.manual_seed(params.seed)
     return fabric
 
@@ -60,6 +61,16 @@ def yolox_config(model: Model, train: Train, classes: int) -> YoloxConfig:
     )  # fmt: skip
     build_model(config)
     return config
+
+
+def optimizer_of(config: YoloxConfig, params: Train) -> torch.optim.Optimizer:
+    """YOLOX's SGD, or AdamW; neither decays biases and batch-norm scales."""
+    if params.optimizer == "sgd":
+        return config.get_optimizer(params.batch_size)
+    weights = [p for p in config.model.parameters() if p.ndim > 1]
+    others = [p for p in config.model.parameters() if p.ndim <= 1]
+    groups = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, weight_decay=params.weight_decay)
 
 
 def save(out: Path, state: dict, model: Model, labels: list[str]) -> None:
