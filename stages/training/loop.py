@@ -211,7 +211,7 @@ class Loop:
 
     def mean_losses(self, losses: dict, share: float) -> dict[str, float]:
         """The losses of the global batch."""
-        values = torch.tensor([float(losses[name]) * share for name in LOSSES])
+        values = torch.tensor([float(torch.as_tensor(losses[n]).detach()) * share for n in LOSSES])
         if self.fabric.world_size > 1:
             values = self.fabric.all_reduce(values, reduce_op="mean")
         return dict(zip(LOSSES, values.tolist(), strict=True))
