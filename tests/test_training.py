@@ -299,11 +299,21 @@ def test_processes_and_machines_compute_the_gradient_of_one_process(tiny_dataset
 
 
 def test_the_same_command_trains_in_two_processes(run_stage, tiny_dataset, tmp_path):
-    done = train(run_stage, tiny_dataset, tmp_path, accelerator="cpu", devices=2)
-    assert done.returncode == 0, done.stderr
-    assert "Starting with 2 processes" in done.stderr
+    curves = {}
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        done = train(
+            run_stage, tiny_dataset, folder, accelerator="cpu", devices=processes, batch_size=4
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("Starting with 2 processes" in done.stderr) == (processes == 2)
+        assert load_weights(folder / "yolox.pth").labels == ["a b", "c", "ü"]
+        with (folder / "curves/plots/metrics/loss/total.tsv").open() as lines:
+            rows = csv.DictReader(lines, delimiter="\t")
+            curves[processes] = [float(row["total"]) for row in rows]
     assert done.stdout.count("epoch 3/3") == 2  # one evaluation, one end of the bar
-    assert load_weights(tmp_path / "yolox.pth").labels == ["a b", "c", "ü"]
+    # Not equal: each process normalises by its own two images.
+    assert curves[2] == pytest.approx(curves[1], rel=0.1)
 
 
 @pytest.mark.parametrize(
