@@ -157,6 +157,7 @@ def test_the_stage_writes_weights_and_curves_and_the_same_ones_again(
     assert curves == losses | {"lr.tsv", "val/AP.tsv", "val/AP50.tsv"}
 
 
+@pytest.mark.slow
 def test_weights_that_a_killed_run_ends_with_are_those_of_an_undisturbed_one(
     run_stage, start_stage, tiny_dataset, tmp_path
 ):
@@ -237,6 +238,7 @@ def test_patience_counts_epochs_since_the_best(aps, patience, stops):
     assert record.best == {"epoch": record.best_epoch}
 
 
+@pytest.mark.slow
 def test_a_run_without_progress_stops_early(run_stage, tiny_dataset, tmp_path):
     done = train(
         run_stage, tiny_dataset, tmp_path, basic_lr_per_img=1e-9, max_epoch=50, patience=2,
