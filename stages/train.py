@@ -47,8 +47,8 @@ def main(
     config = yolox_config(params.model, settings, len(labels))
     with fabric.rank_zero_first(local=True):
         start = start_file(params, bundled)
-    if start:
-        fabric.print(*what_is_new(start_from(config.model, start)), end="")
+    if start and (new := start_from(config.model, start)):
+        fabric.print(f"the pretrained weights have other classes; new: {', '.join(new)}")
     frames = Frames(train_coco, dataset / "images", params.model.input_hw, settings.cache_gb)
     checkpoint = Checkpoint(out.parent / RESUME, key_of(params, fabric, train, val, start))
     loop = Loop(fabric, config, frames, settings, checkpoint)
@@ -95,11 +95,6 @@ def curve_log(fabric: Fabric, folder: Path) -> Iterator[Callable[[int, dict[str,
         yield log
     # DVCLive's summary of the last epoch: seven rows of losses in every `dvc metrics diff`.
     (folder / "metrics.json").unlink()
-
-
-def what_is_new(layers: list[str]) -> list[str]:
-    """A line about the layers that start at random, if there are any."""
-    return [f"the pretrained weights have other classes; new: {', '.join(layers)}\n"] * bool(layers)
 
 
 if __name__ == "__main__":

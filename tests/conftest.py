@@ -34,6 +34,12 @@ def pipeline() -> dict[str, dict]:
 
 
 @pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Runs a test away from the params.yaml of this repository."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
 def start_stage():
     """Starts `python -m stages.NAME ARGUMENTS` in a folder, as dvc.yaml does."""
 

@@ -21,10 +21,7 @@ JSON = "annotations/instances_default.json"
 WIDTH, HEIGHT = 96, 64
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Runs each test away from the params.yaml of this repository."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def picture(seed: int, kind: str = "JPEG", size: tuple = (WIDTH, HEIGHT), **options) -> bytes:

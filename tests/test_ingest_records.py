@@ -28,11 +28,7 @@ from test_ingest import (
 from stages import ingest
 from stages.common.errors import Refusal
 
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Runs each test away from the params.yaml of this repository."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def scene_grey(seed: int = 0) -> np.ndarray:

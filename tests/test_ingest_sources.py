@@ -30,11 +30,7 @@ from test_ingest import (
 from stages import ingest
 from stages.common.coco import read_image
 
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Runs each test away from the params.yaml of this repository."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 ACCENT = unicodedata.normalize("NFC", "é.jpg")

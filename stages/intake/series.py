@@ -1,12 +1,12 @@
 """Which pictures resemble each other, by name and by look: what a fair split needs to know."""
 
-import re
 from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image
 
-LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
+from stages.common.series import LAST_NUMBER
+
 # One column more than bits, since each bit compares two neighbours.
 GRID_WH = (17, 16)
 

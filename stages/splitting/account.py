@@ -28,15 +28,14 @@ def report_of(
         name: subset(coco, [image for image, s in zip(images, sides, strict=True) if s == side])
         for side, name in enumerate(SIDES)
     }
-    pairs, nearest = closest(images, codes, sides)
-    with_twins = {i for index, others, _ in twins(codes) for i in (index, *others.tolist())}
+    pairs, twinned, nearest = pairs_of(images, codes, sides)
     report = {
         "images": len(images),
         "boxes": len(coco["annotations"]),
         "groups": len(set(keys)),
         "sides": {name: counts(part, units) for name, part in on.items()},
         "left_out": [i["file_name"] for i, s in zip(images, sides, strict=True) if s < 0],
-        "images_with_twins": len(with_twins),
+        "images_with_twins": twinned,
         "near_duplicate_pairs": pairs,
         "near_duplicates": nearest,
         "crossing_image_by_image": crossing(codes, by_image),
@@ -77,21 +76,29 @@ def crossing(codes: np.ndarray, sides: np.ndarray) -> dict[str, int]:
     return {"pairs": pairs, "judged_images": int(judged.sum())}
 
 
-def closest(images: list[dict], codes: np.ndarray, sides: np.ndarray) -> tuple[int, list[dict]]:
-    """The number of all pairs of twins, and the closest of them with their sides."""
-    count, best = 0, []
+def pairs_of(
+    images: list[dict], codes: np.ndarray, sides: np.ndarray
+) -> tuple[int, int, list[dict]]:
+    """The number of all pairs of twins, of images in them, and the closest with their sides."""
+    count, twinned, best = 0, np.zeros(len(images), bool), []
     for index, others, bits in twins(codes):
         count += len(others)
-        found = zip(bits.tolist(), [index] * len(others), others.tolist(), strict=True)
-        best = sorted([*best, *found])[:CLOSEST]
-    return count, [
-        {
-            "images": [images[first]["file_name"], images[second]["file_name"]],
-            "bits": bits,
-            "sides": [name_of(sides[first]), name_of(sides[second])],
-        }
-        for bits, first, second in best
-    ]
+        twinned[index] = twinned[others] = True
+        nearest = np.argsort(bits, kind="stable")[:CLOSEST]
+        best += [(int(bits[i]), index, int(others[i])) for i in nearest]
+        best = sorted(best)[:CLOSEST]
+    return (
+        count,
+        int(twinned.sum()),
+        [
+            {
+                "images": [images[first]["file_name"], images[second]["file_name"]],
+                "bits": bits,
+                "sides": [name_of(sides[first]), name_of(sides[second])],
+            }
+            for bits, first, second in best
+        ],
+    )
 
 
 def name_of(side: int) -> str:

@@ -6,9 +6,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from stages.common.series import LAST_NUMBER
 from stages.splitting.twins import clusters
-
-LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
 
 def unit_keys(images: list[dict], codes: np.ndarray, group_by: str, block: int) -> list[str]:
@@ -46,7 +45,7 @@ def time_key(image: dict, block: int) -> str:
     number = LAST_NUMBER.search(PurePosixPath(image["file_name"]).stem)
     if not number:
         return image["sha256"]
-    return f"{image['group']} {int(number[1]) // block}"
+    return f"{image['group']} {int(number[0]) // block}"
 
 
 def name_key(image: dict, pattern: re.Pattern) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from rich.progress import Progress, TaskID
 from yolox.config import YoloxConfig
 from yolox.utils import ModelEMA
 
@@ -98,20 +99,25 @@ class Loop:
                     epoch, batches, lambda: bar.update(task, advance=1)
                 )
                 if self.fabric.is_global_zero:
-                    if record.due(epoch, self.params):
+                    if epoch % self.params.eval_interval == 0 or epoch == self.params.max_epoch:
                         figures |= self.evaluate(val_coco, images_dir, judge)
                     record.add(epoch, figures, self.snapshot)
                     record.spend(time.perf_counter() - began, waited_s)
-                    log(epoch, figures)
-                    bar.update(task, note=record.note(self.params.max_epoch))
-                    if "val/AP" in figures:
-                        bar.console.print(record.note(self.params.max_epoch))
                     record.stop_if_idle(self.params.patience)
+                    log(epoch, figures)
+                    self.tell(record, bar, task)
                     self.checkpoint.save(self.state(record))
                 record.stopped = self.fabric.broadcast(record.stopped)
         record.last = self.snapshot()
         self.fabric.print(record.summary(self.steps_per_epoch * self.params.batch_size))
         return record
+
+    def tell(self, record: Record, bar: Progress, task: TaskID) -> None:
+        """The last epoch beside the bar, and as a line where it was judged."""
+        note = record.note(self.params.max_epoch)
+        bar.update(task, note=note)
+        if "val/AP" in record.history[-1]:
+            bar.console.print(note)
 
     def resumed(self, log: Log) -> Record:
         """The record of a killed run, with its weights loaded, or a new one."""

@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass, field
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stages.common.params import Train
-
 
 @dataclass
 class Record:
@@ -34,10 +32,6 @@ class Record:
     @property
     def epoch(self) -> int:
         return len(self.history)
-
-    def due(self, epoch: int, params: Train) -> bool:
-        """Whether the val list is due after an epoch."""
-        return epoch % params.eval_interval == 0 or epoch == params.max_epoch
 
     def add(self, epoch: int, figures: dict[str, float], snapshot: Callable[[], dict]) -> None:
         """Takes the figures of an epoch; weights that are the best so far are kept."""
