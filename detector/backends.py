@@ -1,9 +1,11 @@
-"""The runtimes behind one interface: a letterboxed frame goes in, the raw output comes out.
+"""The runtimes behind one interface: a letterboxed frame goes in, boxes and scores come out.
 
 A model file carries what is needed to use it: its input shape, and its class names (ONNX: the
-metadata entry `labels`; OpenVINO IR: rt_info `detector/labels`; both a JSON list).
+metadata entry `labels`; OpenVINO IR: rt_info `detector/labels`; both a JSON list). An IR also
+names the SHA-256 of its weights, rt_info `detector/bin_sha256`.
 """
 
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -39,7 +41,11 @@ class OpenVinoBackend:
             options["INFERENCE_PRECISION_HINT"] = precision
         try:
             model = core.read_model(path)
-            stored = model.get_rt_info(["detector", "labels"]).astype(str)
+            stored, bin_sha256 = (
+                model.get_rt_info(["detector", name]).astype(str)
+                for name in ("labels", "bin_sha256")
+            )
+            refuse_other_weights(path, bin_sha256)
             self.compiled = core.compile_model(model, "CPU", options)
         except RuntimeError as error:
             raise ModelError(unusable(path, error)) from error
@@ -50,7 +56,7 @@ class OpenVinoBackend:
         self.request = self.compiled.create_infer_request()
 
     def infer(self, blob: np.ndarray) -> np.ndarray:
-        """float32 [1, 3, *input_hw] to raw float32 [anchors, 5 + classes]."""
+        """float32 [1, 3, *input_hw] to float32 [4 + classes, anchors], see `find_boxes`."""
         return self.request.infer({0: blob})[0][0].copy()
 
 
@@ -82,7 +88,7 @@ class OnnxBackend:
         )
 
     def infer(self, blob: np.ndarray) -> np.ndarray:
-        """float32 [1, 3, *input_hw] to raw float32 [anchors, 5 + classes]."""
+        """float32 [1, 3, *input_hw] to float32 [4 + classes, anchors], see `find_boxes`."""
         return self.session.run(None, {self.input_name: blob})[0][0]
 
 
@@ -99,6 +105,20 @@ def convolution_precision(compiled) -> str:
     ]
     counted = Counter(kernel.rsplit("_", 1)[-1] for kernel in kernels)
     return "+".join(name for name, _ in counted.most_common())
+
+
+def refuse_other_weights(path: Path, expected_sha256: str) -> None:
+    """Keeps a .bin that is cut, or belongs to another .xml, from giving boxes.
+
+    Raises:
+        ModelError: the weights beside the .xml are not those that it was written with.
+    """
+    weights = path.with_suffix(".bin")
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != expected_sha256:
+        raise ModelError(
+            f"{weights} does not belong to {path.name}: it was cut, or comes from another model; "
+            "copy both files again, or write them with `dvc repro`"
+        )
 
 
 def load_backend(path: Path, precision: str | None = None) -> OpenVinoBackend | OnnxBackend:
@@ -125,8 +145,8 @@ def described(
         batch, channels, height, width = input_shape
         fits = (batch, channels) == (1, 3) and tuple(output_shape) == (
             1,
+            4 + len(labels),
             anchor_count((height, width)),
-            5 + len(labels),
         )
     except (ValueError, TypeError):
         fits = False

@@ -1,14 +1,10 @@
-"""From a frame to the model's input, and from the model's raw output to boxes.
+"""From a frame to the model's input, and from the model's output to boxes.
 
 All four variants (PyTorch, ONNX, OpenVINO FP16 and INT8) are measured through these functions,
 and a deployed detector runs the same ones. Protocol of YOLOX (yolox/data/data_augment.py
 `preproc`, yolox/utils/boxes.py `postprocess`): BGR, 0..255, letterboxed to the top left with
-114; raw output per anchor (dx, dy, log w, log h, objectness, class scores) in units of the
-stride. The grid decode happens here and not in the graph: in bfloat16 a coordinate of 500 px
-is rounded to 2 px, an offset within its cell is not.
+114; suppression within each class. The grid decode is part of the model.
 """
-
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -42,53 +38,38 @@ def letterbox(image_bgr: np.ndarray, input_hw: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], np.float32)
 
 
-@lru_cache(maxsize=8)
-def anchor_grid(input_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Cell corners float32 [anchors, 2] (x, y in cells) and strides float32 [anchors, 1]."""
-    corners, strides = [], []
-    for stride in STRIDES:
-        rows, columns = input_hw[0] // stride, input_hw[1] // stride
-        y, x = np.mgrid[:rows, :columns]
-        corners.append(np.stack([x, y], axis=-1).reshape(-1, 2))
-        strides.append(np.full((rows * columns, 1), stride))
-    return np.concatenate(corners).astype(np.float32), np.concatenate(strides).astype(np.float32)
-
-
 def anchor_count(input_hw: tuple[int, int]) -> int:
     """How many predictions a model with this input makes."""
     return sum((input_hw[0] // stride) * (input_hw[1] // stride) for stride in STRIDES)
 
 
 def find_boxes(
-    raw: np.ndarray,
+    output: np.ndarray,
     input_hw: tuple[int, int],
     frame_hw: tuple[int, int],
     confidence: float,
     nms_iou: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Decodes one frame's raw output and suppresses duplicates within each class.
+    """Takes one frame's boxes from the model's output and suppresses duplicates in each class.
 
     Args:
-        raw: [anchors, 5 + classes] as the model gives it; scores already between 0 and 1.
+        output: float32 [4 + classes, anchors]: centre x, centre y, width, height in pixels of the
+            input, and the score of each class, 0..1.
         input_hw: the model's input.
         frame_hw: height and width of the frame that was letterboxed.
-        confidence: keep boxes whose objectness times class score reaches this, 0..1.
+        confidence: keep boxes whose score reaches this, 0..1.
         nms_iou: drop a box that overlaps a better one of its class by more than this, 0..1.
 
     Returns:
         boxes_xyxy float32 [n, 4] in pixels of the frame, clipped to it; scores float32 [n],
         best first; class indices int64 [n].
     """
-    classes = raw[:, 5:].argmax(axis=1)
-    scores = raw[:, 4] * raw[np.arange(len(raw)), 5 + classes]
+    scores = output[4:].max(axis=0)
     kept = np.flatnonzero(scores >= confidence)
-    corners, strides = anchor_grid(input_hw)
-    raw, strides = raw[kept].astype(np.float32), strides[kept]
-    centres = (raw[:, :2] + corners[kept]) * strides
-    halves = np.exp(raw[:, 2:4]) * strides / 2
+    scores, classes = scores[kept], output[4:, kept].argmax(axis=0)
+    centres, halves = output[:2, kept].T, output[2:4, kept].T / 2
     boxes_xyxy = np.concatenate([centres - halves, centres + halves], axis=1)
     boxes_xyxy /= np.float32(letterbox_scale(frame_hw, input_hw))
-    scores, classes = scores[kept].astype(np.float32), classes[kept]
     best = suppress(boxes_xyxy, scores, classes, nms_iou)
     corner_xyxy = np.array([frame_hw[1], frame_hw[0]] * 2, np.float32)
     return boxes_xyxy[best].clip(0, corner_xyxy), scores[best], classes[best]

@@ -8,6 +8,8 @@ import numpy as np
 from detector.backends import load_backend
 from detector.boxes import find_boxes, letterbox
 
+CONFIDENCE, NMS_IOU = 0.25, 0.45  # of a deployed detector, unless it is told otherwise
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -41,7 +43,9 @@ class Detector:
         >>> found.boxes_xyxy, found.scores, found.labels
     """
 
-    def __init__(self, model_path: Path | str, confidence: float = 0.25, iou: float = 0.45):
+    def __init__(
+        self, model_path: Path | str, confidence: float = CONFIDENCE, iou: float = NMS_IOU
+    ):
         self.backend = load_backend(Path(model_path))
         self.confidence = confidence
         self.iou = iou
@@ -55,7 +59,7 @@ class Detector:
 def detect(
     backend, image_bgr: np.ndarray, confidence: float, iou: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Letterbox, inference, decode and suppression of one frame: what is measured and shipped.
+    """Letterbox, inference and suppression of one frame: what is measured and shipped.
 
     Args:
         backend: anything with `input_hw` and `infer`, see `detector.backends`.
@@ -66,5 +70,5 @@ def detect(
     Returns:
         boxes_xyxy, scores and class indices as `find_boxes` gives them.
     """
-    raw = backend.infer(letterbox(image_bgr, backend.input_hw))
-    return find_boxes(raw, backend.input_hw, image_bgr.shape[:2], confidence, iou)
+    output = backend.infer(letterbox(image_bgr, backend.input_hw))
+    return find_boxes(output, backend.input_hw, image_bgr.shape[:2], confidence, iou)

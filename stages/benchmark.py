@@ -5,13 +5,16 @@ In:   models/yolox.pth, models/yolox.onnx, models/ir, models/int8
       metrics/machine.json                a dependency, so that figures never change machines
 Out:  metrics/speed.json   for each variant latency_ms_p50, _p90, _p99 (one frame at a time),
                            throughput_fps, precision (read back), speedup_vs_torch; and `host`
+      metrics/kernels.csv  what each convolution of ir and int8 really computes in, and its share
+                           of their time
 
 Variants take turns in short slices until `benchmark.seconds` are over, so that all of them meet
 the same noise. Figures are medians over the rounds; speedup_vs_torch is the median of the ratios
 within a round. What is timed is inference alone, on a frame that is already letterboxed.
 
 Run:  python -m stages.benchmark models/yolox.pth models/yolox.onnx models/ir models/int8 \
-          data/split/val.json data/dataset metrics/machine.json metrics/speed.json
+          data/split/val.json data/dataset metrics/machine.json metrics/speed.json \
+          metrics/kernels.csv
 """
 
 import time
@@ -28,11 +31,12 @@ from detector.backends import OnnxBackend, OpenVinoBackend
 from detector.boxes import letterbox
 from stages.common.cli import run_stage
 from stages.common.coco import read_coco, read_image
-from stages.common.files import read_json, write_json
+from stages.common.files import read_json, write_json, write_text
 from stages.common.host import usable_cores
 from stages.common.params import Benchmark, load_params
 from stages.common.progress import progress
 from stages.common.yolox_model import load_torch_backend
+from stages.timing.kernels import csv_text, kernels_of
 
 SLICE_SECONDS = 0.4  # of one mode of one variant within a round
 VERSIONS = ("torch", "onnxruntime", "openvino", "nncf")
@@ -55,9 +59,17 @@ class Variant:
 
 
 def main(
-    pth: Path, onnx: Path, ir: Path, int8: Path, val: Path, dataset: Path, machine: Path, out: Path
+    pth: Path,
+    onnx: Path,
+    ir: Path,
+    int8: Path,
+    val: Path,
+    dataset: Path,
+    machine: Path,
+    out: Path,
+    kernels: Path,
 ) -> None:
-    """Times all variants and writes one file."""
+    """Times all variants, and looks which kernels run in those of OpenVINO."""
     params = load_params().benchmark
     torch.set_num_threads(usable_cores())
     backend = load_torch_backend(pth)
@@ -72,6 +84,7 @@ def main(
     take_turns(list(variants.values()), params)
     host = {**read_json(machine), "versions": {name: version(name) for name in VERSIONS}}
     write_json(out, {**summarize(variants), "host": host})
+    write_text(kernels, csv_text({"ir": kernels_of(ir, blob), "int8": kernels_of(int8, blob)}))
 
 
 def synchronous(backend, blob: np.ndarray) -> Variant:

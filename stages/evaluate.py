@@ -6,16 +6,18 @@ Out:  metrics/accuracy/<variant>.json   AP, AP50, AP75, AP_small, AP_medium, AP_
                                         images, boxes, per_class; AP_interval; precision;
                                         as_deployed
       metrics/curves/<variant>.csv      recall and precision at IoU 0.5
+      data/detections/<variant>.json    what was found, rows of a COCO result file, for `compare`
 
-All variants go through the same letterbox, decode and suppression. The figures that compare are
+All variants go through the same letterbox and suppression. The figures that compare are
 computed in float32; `as_deployed` repeats them in the precision that this machine would choose,
 since OpenVINO silently computes in bfloat16 where it can. `AP_interval` is the 95 % interval of AP
 over resamples of the val images; with few of them a line on stderr tells how wide it is.
 
 Run:  python -m stages.evaluate models/int8 data/split/val.json data/dataset \
-          metrics/accuracy/int8.json metrics/curves/int8.csv
+          metrics/accuracy/int8.json metrics/curves/int8.csv data/detections/int8.json
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -28,16 +30,23 @@ from stages.common.errors import Refusal
 from stages.common.files import write_json, write_text
 from stages.common.params import Evaluate, load_params
 from stages.common.progress import progress
-from stages.common.score import accuracy, coco_rows, precision_recall, score
+from stages.common.score import (
+    MOST_DETECTIONS,
+    accuracy,
+    coco_rows,
+    precision_recall,
+    score,
+)
 
 
-def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path) -> None:
+def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path, detections: Path) -> None:
     """Measures the accuracy of one model file."""
     params = load_params().evaluate
     coco = read_coco(val, boxes_needed=True)
     backend = open_backend(model, "f32")
     refuse_other_labels(model, backend.labels, labels_of(coco))
-    evaluation = judge(backend, coco, dataset / "images", params)
+    found = detections_of(backend, coco, dataset / "images", params)
+    evaluation = score(coco, found)
     result = {
         **accuracy(coco, evaluation),
         "AP_interval": [round(end, 4) for end in interval(evaluation)],
@@ -45,8 +54,8 @@ def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path) -> None:
     }
     deployed = open_backend(model, None)
     if deployed.precision != backend.precision:
-        evaluation_deployed = judge(deployed, coco, dataset / "images", params)
-        figures = accuracy(coco, evaluation_deployed)
+        found_deployed = detections_of(deployed, coco, dataset / "images", params)
+        figures = accuracy(coco, score(coco, found_deployed))
     else:
         figures = result
     kept = {name: figures[name] for name in ("AP", "AP50", "AP75")}
@@ -54,6 +63,7 @@ def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path) -> None:
     write_json(out, result)
     rows = [f"{recall},{precision}" for recall, precision in precision_recall(evaluation)]
     write_text(curve, "\n".join(["recall,precision", *rows]) + "\n")
+    write_text(detections, json.dumps(found) + "\n")
     print(
         f"{out.stem}: AP {result['AP']:.3f}, AP50 {result['AP50']:.3f} ({backend.precision}), "
         f"AP {kept['AP']:.3f} as deployed ({deployed.precision})"
@@ -86,15 +96,16 @@ def refuse_other_labels(model: Path, labels: list[str], expected: list[str]) -> 
         raise Refusal(f"{model} knows {labels}, the val list has {expected}; run `dvc repro train`")
 
 
-def judge(backend, coco: dict, images_dir: Path, params: Evaluate):
-    """Detects in every image of `coco` and compares with its boxes."""
+def detections_of(backend, coco: dict, images_dir: Path, params: Evaluate) -> list[dict]:
+    """What a backend finds in every image of `coco`, as rows of a COCO result file."""
     rows = []
     for image in progress(coco["images"], f"evaluating in {backend.precision}"):
-        image_bgr = read_image(images_dir / image["file_name"])
-        rows += coco_rows(
-            image["id"], *detect(backend, image_bgr, params.confidence, params.nms_iou)
+        found = detect(
+            backend, read_image(images_dir / image["file_name"]), params.confidence, params.nms_iou
         )
-    return score(coco, rows)
+        # The best first, of which COCO judges no more than this.
+        rows += coco_rows(image["id"], *(values[:MOST_DETECTIONS] for values in found))
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Report: everything above on one page that a person looks at.
 
 In:   data/split/val.json, data/dataset   frames for the pictures
-      models                              what the pictures are drawn with, and file sizes
-      metrics                             accuracy, curves, speed
+      data/detections                     what PyTorch and INT8 found in them
+      models                              file sizes
+      metrics                             accuracy, what was lost, curves, speed, kernels
 Out:  metrics/report.md      the table
       metrics/report.html    the table, pictures and curves; opens from disk without a network
 
-Run:  python -m stages.report data/split/val.json data/dataset models metrics \
+Run:  python -m stages.report data/split/val.json data/dataset data/detections models metrics \
           metrics/report.md metrics/report.html
 """
 
@@ -19,41 +20,50 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from detector.detector import Detector
 from stages.common.cli import run_stage
 from stages.common.coco import labels_of, read_coco
 from stages.common.files import read_json, size_mb, write_text
 from stages.common.params import Params, load_params
 from stages.reporting import pictures
-from stages.reporting.table import HEADINGS, LEGEND, NAMES, Row, machine, markdown, rows, verdict
+from stages.reporting.differences import most_different
+from stages.reporting.kernels import float_layers, read_kernels, shares
+from stages.reporting.table import HEADINGS, LEGEND, NAMES, Row, machine, markdown, rows
+from stages.reporting.verdict import verdict
 
 FILES = {"torch": "yolox.pth", "onnx": "yolox.onnx", "ir": "ir", "int8": "int8"}
 TEMPLATE = Path(__file__).parent / "reporting" / "page.html"
 
 
 def main(
-    val: Path, dataset: Path, models: Path, metrics: Path, out_md: Path, out_html: Path
+    val: Path,
+    dataset: Path,
+    detections: Path,
+    models: Path,
+    metrics: Path,
+    out_md: Path,
+    out_html: Path,
 ) -> None:
     """Writes the report as Markdown and HTML and prints its table."""
-    params = load_params()
+    params, coco = load_params(), read_coco(val)
     accuracy = {key: read_json(metrics / "accuracy" / f"{key}.json") for key in NAMES}
-    speed = read_json(metrics / "speed.json")
+    speed, drop = read_json(metrics / "speed.json"), read_json(metrics / "drop.json")
     table = rows(accuracy, speed, {key: size_mb(models / name) for key, name in FILES.items()})
-    sentences = verdict(accuracy, speed)
+    sentences = verdict(accuracy, speed, drop, params.gate.max_drop)
     write_text(out_md, markdown(table, sentences, speed["host"]))
-    coco = read_coco(val)
+    both = [read_json(detections / f"{key}.json") for key in ("torch", "int8")]
+    frames = most_different(coco, *both, params.report.confidence, params.report.pictures)
+    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+        TEMPLATE.read_text(encoding="utf-8")
+    )
     write_text(
         out_html,
-        jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-        .from_string(TEMPLATE.read_text(encoding="utf-8"))
-        .render(
+        page.render(
             **facts(params, coco, table, sentences, speed["host"]),
-            per_class=per_class(accuracy),
+            **what_ran(metrics / "kernels.csv"),
+            per_class=per_class(accuracy, drop["int8"]),
             precision_recall=pictures.precision_recall_svg(metrics / "curves"),
             training=pictures.training_svg(metrics / "train"),
-            frames=pictures.frames(
-                coco, dataset / "images", detectors(models, params), params.report.pictures
-            ),
+            frames=pictures.frames(dataset / "images", frames),
         ),
     )
     show(table, sentences, out_html)
@@ -75,27 +85,33 @@ def facts(params: Params, coco: dict, table: list[Row], sentences: list[str], ho
     }
 
 
-def per_class(accuracy: dict[str, dict]) -> list[tuple[str, list[str]]]:
-    """AP of every class in every variant, "" where the val images have no such object."""
+def what_ran(kernels: Path) -> dict:
+    """What the convolutions of the OpenVINO variants really computed in."""
+    layers = read_kernels(kernels)
+    return {
+        "kernels": [(NAMES[key], shares(layers[key])) for key in ("ir", "int8")],
+        "float_layers": float_layers(layers["int8"]),
+    }
+
+
+def per_class(accuracy: dict[str, dict], drop: dict) -> list[tuple[str, list[str]]]:
+    """AP of every class in every variant and what INT8 lost of it, in points.
+
+    "" where the val images have no such object.
+    """
     return [
         (
             label,
             [
-                "" if (ap := accuracy[key]["per_class"][label]["AP"]) is None else f"{ap:.3f}"
-                for key in NAMES
+                *(
+                    "" if (ap := accuracy[key]["per_class"][label]["AP"]) is None else f"{ap:.3f}"
+                    for key in NAMES
+                ),
+                f"{drop['per_class'][label]:+.1f}" if label in drop["per_class"] else "",
             ],
         )
         for label in accuracy["torch"]["per_class"]
     ]
-
-
-def detectors(models: Path, params: Params) -> dict[str, Detector]:
-    """The two that the pictures compare: floating point and INT8, as they would be deployed."""
-    thresholds = params.report.confidence, params.evaluate.nms_iou
-    return {
-        "floating point (ONNX)": Detector(models / "yolox.onnx", *thresholds),
-        "INT8 (OpenVINO)": Detector(models / "int8", *thresholds),
-    }
 
 
 def show(table: list[Row], sentences: list[str], page: Path) -> None:

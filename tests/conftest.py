@@ -13,7 +13,8 @@ from yolox.config import YoloxConfig
 
 from stages.common.coco import subset
 from stages.common.files import write_json
-from stages.common.yolox_model import build_model, eval_model, load_weights
+from stages.common.weights import load_weights
+from stages.common.yolox_model import build_model, eval_model
 
 ROOT = Path(__file__).resolve().parent.parent
 NANO = {"depth": 0.33, "width": 0.25, "depthwise": True, "act": "silu"}

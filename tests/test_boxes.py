@@ -1,4 +1,4 @@
-"""Letterbox, decode and suppression, against YOLOX's own code and torchvision."""
+"""Letterbox, decode, stem and suppression, against YOLOX's own code and torchvision."""
 
 import cv2
 import numpy as np
@@ -8,8 +8,8 @@ import torchvision
 from yolox.data.data_augment import preproc
 from yolox.utils import postprocess
 
-from detector.boxes import anchor_count, anchor_grid, find_boxes, letterbox, suppress
-from stages.common.yolox_model import TorchBackend
+from detector.boxes import anchor_count, find_boxes, letterbox, suppress
+from stages.common.yolox_model import Decoded, TorchBackend, anchor_grid, with_one_stem
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,20 @@ def test_an_extreme_frame_keeps_at_least_one_row():
     assert letterbox(np.zeros((4, 4000, 3), np.uint8), (320, 320)).min() == 0
 
 
+@pytest.fixture
+def noise() -> torch.Tensor:
+    return torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1)) * 60 + 114
+
+
 @pytest.mark.parametrize("frame_hw", [(128, 192), (64, 96), (200, 100)])
-def test_boxes_are_those_of_yolox(tiny_model, frame_hw):
-    """The whole way: our decode in numpy against YOLOX's decode in the graph and its NMS."""
+def test_boxes_are_those_of_yolox(tiny_model, noise, frame_hw):
+    """The whole way: our decode and choice of boxes against YOLOX's decode and its NMS."""
     input_hw = (64, 96)
-    blob = torch.randn(1, 3, *input_hw, generator=torch.Generator().manual_seed(1)) * 60 + 114
     with torch.inference_mode():
+        output = Decoded(tiny_model, input_hw)(noise)[0].numpy()
         tiny_model.head.decode_in_inference = True
-        (expected,) = postprocess(tiny_model(blob).clone(), 3, conf_thre=0.0005, nms_thre=0.65)
-        tiny_model.head.decode_in_inference = False
-        raw = tiny_model(blob)[0].numpy()
-    boxes_xyxy, scores, classes = find_boxes(raw, input_hw, frame_hw, 0.0005, 0.65)
+        (expected,) = postprocess(tiny_model(noise).clone(), 3, conf_thre=0.0005, nms_thre=0.65)
+    boxes_xyxy, scores, classes = find_boxes(output, input_hw, frame_hw, 0.0005, 0.65)
     scale = min(input_hw[0] / frame_hw[0], input_hw[1] / frame_hw[1])
     best = np.argsort(-(expected[:, 4] * expected[:, 5]).numpy(), kind="stable")
     expected = expected.numpy()[best]
@@ -55,11 +58,29 @@ def test_boxes_are_those_of_yolox(tiny_model, frame_hw):
     np.testing.assert_array_equal(classes, expected[:, 6])
 
 
+def test_one_convolution_computes_what_focus_computes(tiny_model, noise):
+    with torch.inference_mode():
+        expected, found = tiny_model(noise), with_one_stem(tiny_model)(noise)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert type(tiny_model.backbone.backbone.stem).__name__ == "Focus"  # the original is as it was
+
+
+class Constant(torch.nn.Module):
+    def __init__(self, raw):
+        super().__init__()
+        self.raw = raw
+
+    def forward(self, images):
+        return self.raw
+
+
 def test_decode_by_hand():
     """The second anchor of a 32x64 input lies at cell (1, 0) of stride 8."""
-    raw = np.zeros((anchor_count((32, 64)), 6), np.float32)
-    raw[1] = [0.5, 0.25, np.log(2), np.log(1), 0.9, 0.8]
-    boxes_xyxy, scores, classes = find_boxes(raw, (32, 64), (64, 128), 0.5, 0.65)
+    raw = torch.zeros(1, anchor_count((32, 64)), 6)
+    raw[0, 1] = torch.tensor([0.5, 0.25, np.log(2), np.log(1), 0.9, 0.8])
+    output = Decoded(Constant(raw), (32, 64))(None)[0].numpy()
+    np.testing.assert_allclose(output[:, 1], [12, 2, 16, 8, 0.72], rtol=1e-6)
+    boxes_xyxy, scores, classes = find_boxes(output, (32, 64), (64, 128), 0.5, 0.65)
     # centre ((1 + .5) * 8, .25 * 8) = (12, 2), size (16, 8); the frame is twice the input.
     np.testing.assert_allclose(boxes_xyxy, [[8, 0, 40, 12]], atol=1e-5)
     np.testing.assert_allclose(scores, [0.72], rtol=1e-6)
@@ -85,12 +106,12 @@ def test_suppression_is_that_of_torchvision(seed):
 
 
 def test_nothing_found_is_empty():
-    raw = np.zeros((anchor_count((32, 32)), 7), np.float32)
-    boxes_xyxy, scores, classes = find_boxes(raw, (32, 32), (10, 10), 0.1, 0.5)
+    output = np.zeros((6, anchor_count((32, 32))), np.float32)
+    boxes_xyxy, scores, classes = find_boxes(output, (32, 32), (10, 10), 0.1, 0.5)
     assert (boxes_xyxy.shape, scores.shape, classes.shape) == ((0, 4), (0,), (0,))
 
 
 def test_torch_backend_gives_float32_without_batch(tiny_model):
     backend = TorchBackend(tiny_model, ["a", "b", "c"], (64, 96))
-    raw = backend.infer(letterbox(cv2.UMat(64, 96, cv2.CV_8UC3).get() * 0, (64, 96)))
-    assert (raw.dtype, raw.shape) == (np.float32, (anchor_count((64, 96)), 8))
+    output = backend.infer(letterbox(cv2.UMat(64, 96, cv2.CV_8UC3).get() * 0, (64, 96)))
+    assert (output.dtype, output.shape) == (np.float32, (7, anchor_count((64, 96))))

@@ -19,7 +19,8 @@ from stages import export, ir, quantize
 from stages.common.coco import read_image
 from stages.common.errors import Refusal
 from stages.common.params import Quantize
-from stages.common.yolox_model import build_model, load_torch_backend, read_pth, start_from
+from stages.common.weights import read_pth
+from stages.common.yolox_model import build_model, load_torch_backend, start_from
 
 
 @pytest.fixture(scope="module")

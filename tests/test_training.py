@@ -18,7 +18,7 @@ from conftest import ROOT
 
 from stages.common.coco import read_coco
 from stages.common.params import Train
-from stages.common.yolox_model import load_weights
+from stages.common.weights import load_weights
 from stages.training.checkpoint import Checkpoint, run_key
 from stages.training.record import Record
 from stages.training.samples import EpochKeys, Frames, Samples, VisibleBoxes, sample_loader

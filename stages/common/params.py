@@ -173,6 +173,9 @@ class Pretrain(Train):
 
 
 class Quantize(Section):
+    method: Literal["default", "accuracy_aware"] = "default"
+    max_drop: NotNegative = 1.0
+    max_minutes: Positive = 20.0
     preset: Literal["mixed", "performance"] = "mixed"
     calibration_images: AtLeastOne = 300
     fast_bias_correction: bool = True
@@ -182,6 +185,10 @@ class Quantize(Section):
 class Evaluate(Section):
     confidence: Probability = 0.001
     nms_iou: Annotated[Number, Field(gt=0, le=1)] = 0.65
+
+
+class Gate(Section):
+    max_drop: NotNegative | None = 1.0
 
 
 class Benchmark(Section):
@@ -194,7 +201,7 @@ class Look(Section):
 
 
 class Report(Section):
-    pictures: Count = 4
+    pictures: Count = 10
     confidence: Probability = 0.25
 
 
@@ -209,6 +216,7 @@ class Params(Section):
     pretrain: Pretrain = Pretrain()
     quantize: Quantize = Quantize()
     evaluate: Evaluate = Evaluate()
+    gate: Gate = Gate()
     benchmark: Benchmark = Benchmark()
     report: Report = Report()
 

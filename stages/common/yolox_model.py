@@ -5,18 +5,19 @@ the head is replaced: under bfloat16 autocast it would compute box coordinates i
 whose steps at 500 px are 2 px, and the IoU loss would learn from the rounding.
 """
 
+import copy
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from yolox.config import YoloxConfig
 from yolox.models import YoloPafpn, YoloxHead, YoloxModule
+from yolox.models.network_blocks import BaseConv, Focus
 
+from detector.boxes import STRIDES
 from stages.common.errors import Refusal
+from stages.common.weights import Weights, load_weights, read_pth
 
 # The package calls torch's autocast by a deprecated name; no user can act on that.
 warnings.filterwarnings("ignore", category=FutureWarning, module="yolox")
@@ -32,72 +33,12 @@ class Head(YoloxHead):
         return super().get_output_and_grid(output, k, stride, output.type())
 
 
-@dataclass(frozen=True)
-class Weights:
-    """What models/yolox.pth holds.
-
-    Attributes:
-        architecture: depth, width, depthwise, act.
-        labels: class names in the order of the class indices.
-        input_hw: height and width that the model was trained for.
-        state: the state dict, names as in `yolox`.
-    """
-
-    architecture: dict
-    labels: list[str]
-    input_hw: tuple[int, int]
-    state: dict
-
-
 def build_model(config: YoloxConfig) -> YoloxModule:
     """A freshly initialised model in training mode; it becomes `config.model`."""
     common = {"in_channels": CHANNELS, "depthwise": config.depthwise, "act": config.act}
     backbone = YoloPafpn(config.depth, config.width, **common)
     config.model = YoloxModule(backbone, Head(config.num_classes, config.width, **common))
     return config.get_model()
-
-
-def read_tensors(path: Path) -> object:
-    """What a file of torch holds, read without unpickling anything but tensors and plain values.
-
-    Raises:
-        Refusal: the file is missing, damaged or holds anything else.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise Refusal(f"cannot read {path}: {error.strerror}; give a .pth file") from error
-    except Exception as error:  # damaged bytes end in almost any exception of the unpickler
-        raise Refusal(
-            f"{path} is not a weights file that can be read safely; expected a .pth file with "
-            '{"model": state_dict} of tensors'
-        ) from error
-
-
-def read_pth(path: Path) -> dict:
-    """The content of a .pth or .safetensors file with weights.
-
-    Returns:
-        A dict whose entry "model" is a state dict.
-
-    Raises:
-        Refusal: see `read_tensors`; or it holds no state dict.
-    """
-    content = read_safetensors(path) if path.suffix == ".safetensors" else read_tensors(path)
-    state = content.get("model") if isinstance(content, dict) else None
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise Refusal(f'{path} holds no state dict; expected a .pth file with {{"model": ...}}')
-    return content
-
-
-def read_safetensors(path: Path) -> dict:
-    """A file of the safetensors format, whose entries are the state dict itself."""
-    try:
-        return {"model": load_file(path)}
-    except OSError as error:
-        raise Refusal(f"cannot read {path}: {error.strerror or error}; give its path") from error
-    except SafetensorError as error:
-        raise Refusal(f"{path} is not a safetensors file ({error}); copy it again") from error
 
 
 def start_from(model: YoloxModule, path: Path) -> list[str]:
@@ -131,20 +72,6 @@ def shape_of(state: dict, name: str) -> torch.Size | None:
     return state[name].shape if name in state else None
 
 
-def load_weights(path: Path) -> Weights:
-    """Reads the weights that `train` wrote.
-
-    Raises:
-        Refusal: the file is unreadable or was not written by `train`.
-    """
-    content = read_pth(path)
-    if not {"architecture", "labels", "input_hw"} <= set(content):
-        raise Refusal(f"{path} was not written by `train`; run `dvc repro train`")
-    return Weights(
-        content["architecture"], content["labels"], tuple(content["input_hw"]), content["model"]
-    )
-
-
 def eval_model(weights: Weights) -> YoloxModule:
     """The trained model in eval mode; it gives raw [1, anchors, 5 + classes], not decoded."""
     config = YoloxConfig("yolox", num_classes=len(weights.labels), **weights.architecture)
@@ -152,6 +79,67 @@ def eval_model(weights: Weights) -> YoloxModule:
     model.load_state_dict(weights.state)
     model.head.decode_in_inference = False
     return model.eval()
+
+
+class Decoded(torch.nn.Module):
+    """A YOLOX model that gives boxes in pixels and one score per class.
+
+    OpenVINO computes what follows the last convolutions in float32 even where it runs the rest in
+    bfloat16, and NNCF puts no quantizer there, so the decode may stand in the graph.
+
+    Args:
+        model: YOLOX in eval mode, not decoding itself.
+        input_hw: height and width that it will be given.
+    """
+
+    def __init__(self, model: YoloxModule, input_hw: tuple[int, int]):
+        super().__init__()
+        self.model = model
+        corners, strides = anchor_grid(input_hw)
+        self.register_buffer("corners", corners)
+        self.register_buffer("strides", strides)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """[1, 3, height, width] to [1, 4 + classes, anchors], see `detector.boxes.find_boxes`."""
+        raw = self.model(images)
+        centres = (raw[..., :2] + self.corners) * self.strides
+        sides = raw[..., 2:4].exp() * self.strides
+        scores = raw[..., 4:5] * raw[..., 5:]
+        return torch.cat([centres, sides, scores], -1).transpose(1, 2)
+
+
+def anchor_grid(input_hw: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cell corners [anchors, 2] (x, y in cells) and strides [anchors, 1], both float32."""
+    corners, strides = [], []
+    for stride in STRIDES:
+        rows, columns = (torch.arange(side // stride) for side in input_hw)
+        y, x = torch.meshgrid(rows, columns, indexing="ij")
+        corners.append(torch.stack([x, y], -1).reshape(-1, 2).float())
+        strides.append(torch.full((len(corners[-1]), 1), float(stride)))
+    return torch.cat(corners), torch.cat(strides)
+
+
+def with_one_stem(model: YoloxModule) -> YoloxModule:
+    """A copy whose Focus is the 6x6 convolution with stride 2 that computes the same.
+
+    Focus slices the image into its four phases, twelve channels, for a 3x3 convolution. Each of
+    these weights belongs to one pixel of a 6x6 window; without slices there is nothing left to
+    do before the first convolution, which in INT8 then reads the picture's bytes.
+    """
+    model = copy.deepcopy(model)
+    model.backbone.backbone.stem = one_convolution(model.backbone.backbone.stem)
+    return model.eval()
+
+
+def one_convolution(focus: Focus) -> BaseConv:
+    old = focus.conv.conv
+    new = BaseConv(old.in_channels // 4, old.out_channels, ksize=6, stride=2)
+    # The order in which Focus stacks the phases (row, column).
+    for phase, (row, column) in enumerate(((0, 0), (1, 0), (0, 1), (1, 1))):
+        channels = slice(phase * new.conv.in_channels, (phase + 1) * new.conv.in_channels)
+        new.conv.weight.data[:, :, row::2, column::2] = old.weight.data[:, channels]
+    new.bn, new.act = focus.conv.bn, focus.conv.act
+    return new
 
 
 class TorchBackend:
@@ -164,13 +152,14 @@ class TorchBackend:
     precision = "f32"
 
     def __init__(self, model: YoloxModule, labels: list[str], input_hw: tuple[int, int]):
-        self.model, self.labels, self.input_hw = model, labels, input_hw
+        self.device = next(model.parameters()).device
+        self.model = Decoded(model, input_hw).to(self.device)
+        self.labels, self.input_hw = labels, input_hw
 
     @torch.inference_mode()
     def infer(self, blob: np.ndarray) -> np.ndarray:
-        """float32 [1, 3, *input_hw] to raw float32 [anchors, 5 + classes]."""
-        device = next(self.model.parameters()).device
-        return self.model(torch.from_numpy(blob).to(device))[0].float().cpu().numpy()
+        """float32 [1, 3, *input_hw] to float32 [4 + classes, anchors], see `find_boxes`."""
+        return self.model(torch.from_numpy(blob).to(self.device))[0].float().cpu().numpy()
 
 
 def load_torch_backend(path: Path) -> TorchBackend:

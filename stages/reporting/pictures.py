@@ -6,43 +6,43 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detector.detector import Detector
 from detector.draw import draw_boxes
-from stages.common.coco import boxes_of, read_image
+from stages.common.coco import read_image
 from stages.common.embed import jpeg_uri, pyplot, svg
+from stages.reporting.differences import Frame
 from stages.reporting.table import NAMES
 
 PICTURE_WIDTH = 720
 TRUTH_BGR, FOUND_BGR = (80, 200, 60), (40, 60, 230)
 
 
-def frames(coco: dict, images_dir: Path, detectors: dict[str, Detector], count: int) -> list[dict]:
-    """Val frames as each detector sees them, those with the most boxes first.
+def frames(images_dir: Path, chosen: list[Frame]) -> list[dict]:
+    """Val frames as PyTorch and INT8 see them.
 
     Returns:
-        For each frame its `name` and `views`: (detector's name, JPEG as data URI).
+        For each frame its `name`, the `difference` of the two, and `views`: (variant's name, JPEG
+        as data URI).
     """
-    truth = boxes_of(coco)
-    busiest = sorted(coco["images"], key=lambda image: (-len(truth[image["id"]]), image["id"]))
     shown = []
-    for image in busiest[:count]:
-        image_bgr = read_image(images_dir / image["file_name"])
+    for frame in chosen:
+        image_bgr = read_image(images_dir / frame.image["file_name"])
         views = [
-            (name, jpeg_uri(view(image_bgr, truth[image["id"]][:, :4], detector)))
-            for name, detector in detectors.items()
+            (NAMES[key], jpeg_uri(view(image_bgr, frame.truth_xyxy, *found)))
+            for key, found in zip(("torch", "int8"), frame.found, strict=True)
         ]
-        shown.append({"name": image["file_name"], "views": views})
+        name, difference = frame.image["file_name"], f"{frame.difference:.2f}"
+        shown.append({"name": name, "difference": difference, "views": views})
     return shown
 
 
-def view(image_bgr: np.ndarray, truth_xyxy: np.ndarray, detector: Detector) -> np.ndarray:
+def view(
+    image_bgr: np.ndarray, truth_xyxy: np.ndarray, boxes_xyxy: np.ndarray, scores: np.ndarray
+) -> np.ndarray:
     """The frame, made smaller, with true boxes in green and found ones in red."""
-    found = detector(image_bgr)
     scale = min(1.0, PICTURE_WIDTH / image_bgr.shape[1])
     small = cv2.resize(image_bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     draw_boxes(small, truth_xyxy * scale, [""] * len(truth_xyxy), TRUTH_BGR)
-    captions = [f"{score:.2f}" for score in found.scores]
-    draw_boxes(small, found.boxes_xyxy * scale, captions, FOUND_BGR)
+    draw_boxes(small, boxes_xyxy * scale, [f"{score:.2f}" for score in scores], FOUND_BGR)
     return small
 
 

@@ -2,8 +2,6 @@
 
 from dataclasses import astuple, dataclass
 
-from stages.common.bootstrap import FEW_IMAGES
-
 NAMES = {
     "torch": "PyTorch",
     "onnx": "ONNX Runtime",
@@ -62,29 +60,6 @@ def rows(accuracy: dict[str, dict], speed: dict, sizes_mb: dict[str, float]) -> 
         )
         for key, name in NAMES.items()
     ]
-
-
-def verdict(accuracy: dict[str, dict], speed: dict) -> list[str]:
-    """What the figures say, in sentences that a person can act on."""
-    fastest = max(NAMES, key=lambda key: speed[key]["throughput_fps"])
-    said = [
-        f"Fastest on this machine: {NAMES[fastest]} with {speed[fastest]['throughput_fps']:g} FPS, "
-        f"{speed[fastest]['speedup_vs_torch']:g} times PyTorch, at AP "
-        f"{accuracy[fastest]['as_deployed']['AP']:.3f} against {accuracy['torch']['AP']:.3f}."
-    ]
-    if fastest != "int8":
-        said.append(
-            f"INT8 is not worth it here: {speed['int8']['throughput_fps']:g} FPS. A larger model, "
-            "or a processor that does not compute in bfloat16, may decide otherwise."
-        )
-    images, boxes = accuracy["torch"]["images"], accuracy["torch"]["boxes"]
-    if images < FEW_IMAGES:
-        low, high = accuracy["torch"]["AP_interval"]
-        said.append(
-            f"Accuracy comes from {images} val images with {boxes} boxes. 95 % interval of "
-            f"PyTorch's AP: {low:.2f} to {high:.2f}."
-        )
-    return said
 
 
 def markdown(table: list[Row], sentences: list[str], host: dict) -> str:

@@ -13,7 +13,7 @@ import torch
 
 from stages.common.errors import Refusal
 from stages.common.files import atomic_path
-from stages.common.yolox_model import read_tensors
+from stages.common.weights import read_tensors
 
 RESUME = ".resume"  # the folder beside the weights
 SOURCES = ("stages/training", "stages/common", "detector", "requirements/openvino.txt")

@@ -1,0 +1,86 @@
+"""Compare: what each step after PyTorch lost in accuracy, and how sure that is.
+
+In:   data/split/val.json
+      data/detections/<variant>.json   what `evaluate` found with each variant, in float32
+Out:  metrics/drop.json   for onnx, ir and int8: points of 0.01 that AP and AP50 lie below
+                          PyTorch's, `interval` of the former, and the drop of each class
+
+The interval is a 95 % interval of the difference over resamples of the val images, both variants
+judged on the same ones: a few dozen images cannot tell half a point.
+
+ONNX and FP16 must not lose anything: float variants that do are refused.
+
+Run:  python -m stages.compare data/split/val.json data/detections metrics/drop.json
+"""
+
+from pathlib import Path
+
+from pycocotools.cocoeval import COCOeval
+
+from stages.common.bootstrap import paired_interval
+from stages.common.cli import run_stage
+from stages.common.coco import read_coco
+from stages.common.errors import Refusal
+from stages.common.files import read_json, write_json
+from stages.common.score import accuracy, score
+
+REFERENCE, FLOAT, INT8 = "torch", ("onnx", "ir"), "int8"
+# Points of AP. Rounding weights to FP16 moves a score in its third digit, and with few boxes a
+# change of place between two detections is a point: what is sure to be lost counts.
+FLOAT_TOLERANCE = 0.5
+
+
+def main(val: Path, detections: Path, out: Path) -> None:
+    """Compares every variant with PyTorch."""
+    coco = read_coco(val, boxes_needed=True)
+    evaluations = {
+        name: score(coco, read_json(detections / f"{name}.json"))
+        for name in (REFERENCE, *FLOAT, INT8)
+    }
+    reference = evaluations.pop(REFERENCE)
+    drops = {name: drop(coco, reference, other) for name, other in evaluations.items()}
+    for name in FLOAT:
+        refuse_loss(name, drops[name])
+    write_json(out, drops)
+    for name, figures in drops.items():
+        low, high = figures["interval"]
+        print(f"{name}: AP drop {figures['AP']:+.2f} points, 95 % {low:+.2f} to {high:+.2f}")
+
+
+def drop(coco: dict, reference: COCOeval, other: COCOeval) -> dict:
+    """How far a variant lies below the reference, in points of 0.01; negative: above."""
+    low, high = paired_interval(reference, other)
+    before, after = accuracy(coco, reference), accuracy(coco, other)
+    return {
+        "AP": points(before["AP"] - after["AP"]),
+        "AP50": points(before["AP50"] - after["AP50"]),
+        "interval": [points(low), points(high)],
+        "per_class": {
+            label: points(figures["AP"] - after["per_class"][label]["AP"])
+            for label, figures in before["per_class"].items()
+            if figures["AP"] is not None
+        },
+    }
+
+
+def points(share: float) -> float:
+    """Points of 0.01, two digits; no negative zero."""
+    return round(100 * share, 2) + 0.0
+
+
+def refuse_loss(name: str, figures: dict) -> None:
+    """Float variants compute the same as PyTorch but for rounding.
+
+    Raises:
+        Refusal: one lost more than rounding explains.
+    """
+    if figures["interval"][0] > FLOAT_TOLERANCE:
+        raise Refusal(
+            f"{name} lost {figures['AP']:.2f} points of AP, at most {FLOAT_TOLERANCE:g} are right "
+            "for a float variant; run `dvc repro --force export`, or report this with your "
+            "params.yaml"
+        )
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,52 @@
+"""Gate: ends `dvc repro` with an error where INT8 lost more accuracy than is allowed.
+
+In:   metrics/drop.json   what INT8 lost, and how sure that is
+      metrics/report.md   so that the report is there before anything fails
+
+A loss counts where its whole interval lies above `gate.max_drop`: with few val images the
+difference of two AP is noise, and what may be noise fails nobody. It is printed, though.
+
+Run:  python -m stages.gate metrics/drop.json metrics/report.md
+"""
+
+from pathlib import Path
+
+from stages.common.cli import run_stage
+from stages.common.errors import Refusal
+from stages.common.files import read_json
+from stages.common.params import load_params
+
+
+def main(drop: Path, report: Path) -> None:
+    """Compares the loss of INT8 with what is allowed."""
+    print(verdict(read_json(drop)["int8"], load_params().gate.max_drop, report))
+
+
+def verdict(figures: dict, max_drop: float | None, report: Path) -> str:
+    """One line about a loss that passes.
+
+    Args:
+        figures: of INT8 in metrics/drop.json.
+        max_drop: points of 0.01 that may be lost; None passes everything.
+
+    Raises:
+        Refusal: INT8 lost more for sure.
+    """
+    low, high = figures["interval"]
+    lost = f"int8 lost {figures['AP']:.2f} points of AP, 95 % interval {low:.2f} to {high:.2f}"
+    if max_drop is None:
+        return f"{lost}; the gate is off"
+    if low > max_drop:
+        label, worst = max(figures["per_class"].items(), key=lambda item: item[1])
+        raise Refusal(
+            f"{lost}; gate.max_drop allows {max_drop:g}; worst class {label}: {worst:.2f}; see "
+            f"{report.with_suffix('.html')}; set quantize.method to accuracy_aware, deploy the "
+            "FP16 IR, or allow more"
+        )
+    if figures["AP"] > max_drop:
+        return f"{lost}; {max_drop:g} are allowed and not ruled out: label more val images"
+    return f"{lost}; {max_drop:g} are allowed"
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,1 @@
+"""What `quantize` alone needs: calibration frames, the recipe, accuracy control, the model card."""

@@ -1,0 +1,29 @@
+"""What the convolutions of a variant really computed in, from metrics/kernels.csv."""
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+
+def read_kernels(path: Path) -> dict[str, list[dict]]:
+    """Rows with `layer`, `precision` and `share` (of the time of all convolutions) by variant."""
+    layers = defaultdict(list)
+    with path.open(newline="", encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            layers[row["variant"]].append({**row, "share": float(row["share"])})
+    return layers
+
+
+def shares(layers: list[dict]) -> list[tuple[str, int, str]]:
+    """For each precision, most time first: its name, how many convolutions, percent of time."""
+    counts, times = defaultdict(int), defaultdict(float)
+    for layer in layers:
+        counts[layer["precision"]] += 1
+        times[layer["precision"]] += layer["share"]
+    by_time = sorted(times, key=times.get, reverse=True)
+    return [(name, counts[name], f"{100 * times[name]:.0f} %") for name in by_time]
+
+
+def float_layers(layers: list[dict]) -> list[str]:
+    """Names of the convolutions that do not run in INT8."""
+    return [layer["layer"] for layer in layers if layer["precision"] != "i8"]

@@ -1,0 +1,1 @@
+"""What `benchmark` alone needs: what the convolutions of a compiled model really compute in."""
