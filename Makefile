@@ -32,14 +32,15 @@ lint: $(INSTALLED)  ## check style only
 	@$(RUN) ruff format --check .
 
 lock: $(INSTALLED)  ## compile requirements/*.in to locked, hashed files
-	@cd requirements && for name in openvino dev; do \
-	  $(RUN) uv pip compile -q --universal --python-version 3.10 --generate-hashes \
-	    --no-annotate --no-header $$name.in -o $$name.txt; done
+	@cd requirements && compile="uv pip compile -q --universal --python-version 3.10 \
+	    --generate-hashes --no-annotate --no-header"; \
+	  for name in openvino dev; do $(RUN) $$compile $$name.in -o $$name.txt; done; \
+	  $(RUN) $$compile --no-deps modelapi.in -o modelapi.txt
 
 clean:  ## remove the environment; data, models and metrics stay
 	rm -rf $(VENV)
 
-$(INSTALLED): requirements/openvino.txt requirements/dev.txt
+$(INSTALLED): requirements/openvino.txt requirements/dev.txt requirements/modelapi.txt
 	@command -v git > /dev/null || { echo "git is missing: install it"; exit 1; }
 	@for python in python3 python3.12 python3.11 python3.10; do \
 	  if $$python -c 'import sys, venv, ensurepip; exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
@@ -49,6 +50,7 @@ $(INSTALLED): requirements/openvino.txt requirements/dev.txt
 	  exit 1; fi; \
 	echo "Installing the locked requirements into $(VENV); the first time takes some minutes"; \
 	[ -x $(VENV)/bin/python ] || $$found -m venv $(VENV); \
-	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes \
-	  -r requirements/openvino.txt -r requirements/dev.txt
+	install="$(VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes"; \
+	$$install -r requirements/openvino.txt -r requirements/dev.txt && \
+	$$install --no-deps -r requirements/modelapi.txt
 	@touch $@

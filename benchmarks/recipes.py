@@ -1,14 +1,16 @@
 """Which recipe trains best on a data set: every recipe with every seed, judged on val.
 
     python -m benchmarks.recipes EXPORT FOLDER [--recipes NAME ...] [--seeds 0 1 2]
-        [--val PATTERN] [--set KEY=VALUE ...]
+        [--val PATTERN] [--judge EXPORT] [--set KEY=VALUE ...]
 
 Each recipe is the stage `train` with params.yaml, one thing changed, as a process of its own. A
 seed is that of the split and of the training. `--val` takes a regular expression instead of the
-split: images whose name has it judge, all others are trained on. `--set` changes a parameter for
-all recipes. FOLDER keeps weights and results: a run that is there is not made again, so that a
-call goes on where another ended, and two calls with other seeds may share it. Prints a table of
-all that it holds.
+split: images whose name has it judge, all others are trained on. `--judge` takes a second export:
+its images that the first one lacks judge the last weights of each run, since ten val images cannot
+rank recipes. `--set` changes a parameter for all recipes.
+
+FOLDER keeps weights and results: a run that is there is not made again, so that a call goes on
+where another ended, and two calls with other seeds may share it. Prints a table of all it holds.
 """
 
 import argparse
@@ -85,6 +87,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--val", help="regular expression on names of images that judge")
+    parser.add_argument("--judge", type=Path, help="a second export that judges as well")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="settings")
     arguments = parser.parse_args()
     settings = dict(setting.split("=", 1) for setting in arguments.settings)
@@ -99,6 +102,8 @@ def main() -> None:
             out = data / name
             if not (out / "result.json").exists():
                 train(out, {**base, "train.seed": seed}, RECIPES[name])
+            if arguments.judge and not (out / "judged.json").exists():
+                judge(out, arguments.judge.resolve(), base)
     print_table(arguments.folder)
 
 
@@ -131,6 +136,27 @@ def train(out: Path, base: dict, recipe: Recipe) -> None:
     write_json(out / "result.json", {"best_AP": aps[best], "AP50": ap50s[best], "last_AP": aps[-1]})
 
 
+def judge(out: Path, export: Path, base: dict) -> None:
+    """AP of the last weights of a run on the images of another export, as judged.json in `out`.
+
+    Images whose names the run's own export has are left out.
+    """
+    data = out.parent
+    others = data / "others.json"
+    if not others.exists():
+        write_params(data / "judge", {**base, "data.export": str(export)})
+        run(data / "judge", "-m", "stages.ingest", "dataset")
+        coco = read_coco(data / "judge/dataset/annotations.json")
+        own = read_coco(data / "dataset/annotations.json")
+        known = {image["file_name"] for image in own["images"]}
+        unknown = [image for image in coco["images"] if image["file_name"] not in known]
+        write_json(others, subset(coco, unknown))
+    run(
+        out, "-m", "stages.evaluate", "last.pth", others, data / "judge/dataset", "judged.json",
+        "curves/judged.csv", "curves/judged_detections.json",
+    )  # fmt: skip
+
+
 def write_params(folder: Path, changes: dict) -> None:
     """params.yaml of this repository with some values changed, in a folder."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -153,15 +179,28 @@ def curve(out: Path, name: str) -> list[float]:
 
 
 def print_table(folder: Path) -> None:
-    """All results of a folder: means over seeds, and the best AP of each seed."""
-    print("| changed | best AP | AP50 | last AP | best AP by seed |")
-    print("| --- | ---: | ---: | ---: | --- |")
+    """All results of a folder: means over seeds, and the single ones of what decides."""
+    print("| changed | best AP | last AP | last AP by seed | on other images | by seed |")
+    print("| --- | ---: | ---: | --- | ---: | --- |")
     for name in RECIPES:
-        results = [read_json(path) for path in sorted(folder.glob(f"seed */{name}/result.json"))]
+        runs = sorted(path.parent for path in folder.glob(f"seed */{name}/result.json"))
+        results = [read_json(path / "result.json") for path in runs]
+        others = [read_json(p / "judged.json") for p in runs if (p / "judged.json").exists()]
         if results:
-            means = [mean(r[key] for r in results) for key in ("best_AP", "AP50", "last_AP")]
-            by_seed = " ".join(f"{result['best_AP']:.3f}" for result in results)
-            print(f"| {name} | {' | '.join(f'{m:.3f}' for m in means)} | {by_seed} |")
+            columns = [
+                mean_of(results, "best_AP"),
+                *(mean_of(results, "last_AP"), each(results, "last_AP")),
+                *(mean_of(others, "AP"), each(others, "AP")),
+            ]
+            print(f"| {name} | {' | '.join(columns)} |")
+
+
+def mean_of(results: list[dict], key: str) -> str:
+    return f"{mean(result[key] for result in results):.3f}" if results else ""
+
+
+def each(results: list[dict], key: str) -> str:
+    return " ".join(f"{result[key]:.3f}" for result in results)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ names the SHA-256 of its weights, rt_info `detector/bin_sha256`.
 
 import hashlib
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from detector.boxes import anchor_count
 from detector.errors import ModelError
 
 IR_FILE = "yolox.xml"
+BIN_SHA256 = re.compile(rb'<bin_sha256 value="([0-9a-f]{64})"')
 
 
 class OpenVinoBackend:
@@ -40,14 +42,11 @@ class OpenVinoBackend:
         if precision:
             options["INFERENCE_PRECISION_HINT"] = precision
         try:
+            refuse_other_weights(path)
             model = core.read_model(path)
-            stored, bin_sha256 = (
-                model.get_rt_info(["detector", name]).astype(str)
-                for name in ("labels", "bin_sha256")
-            )
-            refuse_other_weights(path, bin_sha256)
+            stored = model.get_rt_info(["detector", "labels"]).astype(str)
             self.compiled = core.compile_model(model, "CPU", options)
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             raise ModelError(unusable(path, error)) from error
         self.labels, self.input_hw = described(
             path, stored, self.compiled.input(0).shape, self.compiled.output(0).shape
@@ -107,17 +106,20 @@ def convolution_precision(compiled) -> str:
     return "+".join(name for name, _ in counted.most_common())
 
 
-def refuse_other_weights(path: Path, expected_sha256: str) -> None:
-    """Keeps a .bin that is cut, or belongs to another .xml, from giving boxes.
+def refuse_other_weights(path: Path) -> None:
+    """Keeps OpenVINO from weights that are cut, or belong to another .xml.
 
     Raises:
-        ModelError: the weights beside the .xml are not those that it was written with.
+        ModelError: the .xml names no weights, or others than those beside it.
+        OSError: a file is missing.
     """
+    named = BIN_SHA256.search(path.read_bytes())
     weights = path.with_suffix(".bin")
-    if hashlib.sha256(weights.read_bytes()).hexdigest() != expected_sha256:
+    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    if not named or named[1].decode() != found:
         raise ModelError(
-            f"{weights} does not belong to {path.name}: it was cut, or comes from another model; "
-            "copy both files again, or write them with `dvc repro`"
+            f"{weights} does not belong to {path.name}: one of them was cut, or comes from another "
+            "model; copy both files again, or write them with `dvc repro`"
         )
 
 

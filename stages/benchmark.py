@@ -5,8 +5,8 @@ In:   models/yolox.pth, models/yolox.onnx, models/ir, models/int8
       metrics/machine.json                a dependency, so that figures never change machines
 Out:  metrics/speed.json   for each variant latency_ms_p50, _p90, _p99 (one frame at a time),
                            throughput_fps, precision (read back), speedup_vs_torch; and `host`
-      metrics/kernels.csv  what each convolution of ir and int8 really computes in, and its share
-                           of their time
+      metrics/kernels/<variant>.csv   what each convolution of ir and int8 really computes in, and
+                           its share of their time
 
 Variants take turns in short slices until `benchmark.seconds` are over, so that all of them meet
 the same noise. Figures are medians over the rounds; speedup_vs_torch is the median of the ratios
@@ -14,7 +14,7 @@ within a round. What is timed is inference alone, on a frame that is already let
 
 Run:  python -m stages.benchmark models/yolox.pth models/yolox.onnx models/ir models/int8 \
           data/split/val.json data/dataset metrics/machine.json metrics/speed.json \
-          metrics/kernels.csv
+          metrics/kernels
 """
 
 import time
@@ -84,7 +84,8 @@ def main(
     take_turns(list(variants.values()), params)
     host = {**read_json(machine), "versions": {name: version(name) for name in VERSIONS}}
     write_json(out, {**summarize(variants), "host": host})
-    write_text(kernels, csv_text({"ir": kernels_of(ir, blob), "int8": kernels_of(int8, blob)}))
+    for name, model in (("ir", ir), ("int8", int8)):
+        write_text(kernels / f"{name}.csv", csv_text(kernels_of(model, blob)))
 
 
 def synchronous(backend, blob: np.ndarray) -> Variant:

@@ -30,13 +30,7 @@ from stages.common.errors import Refusal
 from stages.common.files import write_json, write_text
 from stages.common.params import Evaluate, load_params
 from stages.common.progress import progress
-from stages.common.score import (
-    MOST_DETECTIONS,
-    accuracy,
-    coco_rows,
-    precision_recall,
-    score,
-)
+from stages.common.score import accuracy, coco_rows, precision_recall, score
 
 
 def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path, detections: Path) -> None:
@@ -100,11 +94,10 @@ def detections_of(backend, coco: dict, images_dir: Path, params: Evaluate) -> li
     """What a backend finds in every image of `coco`, as rows of a COCO result file."""
     rows = []
     for image in progress(coco["images"], f"evaluating in {backend.precision}"):
-        found = detect(
-            backend, read_image(images_dir / image["file_name"]), params.confidence, params.nms_iou
+        image_bgr = read_image(images_dir / image["file_name"])
+        rows += coco_rows(
+            image["id"], *detect(backend, image_bgr, params.confidence, params.nms_iou)
         )
-        # The best first, of which COCO judges no more than this.
-        rows += coco_rows(image["id"], *(values[:MOST_DETECTIONS] for values in found))
     return rows
 
 

@@ -19,12 +19,12 @@ import openvino as ov
 
 from detector.backends import IR_FILE, OpenVinoBackend
 from stages.common.cli import run_stage
-from stages.common.files import atomic_path
+from stages.common.files import atomic_path, write_text
 from stages.common.ir_file import save_ir
 from stages.common.params import load_params
 from stages.quantizing.accuracy import Judge, quantize_within
 from stages.quantizing.calibration import Blobs, calibration_paths
-from stages.quantizing.card import card
+from stages.quantizing.card import card, origins_of
 from stages.quantizing.recipe import (
     fix_input_range,
     float_convolutions,
@@ -49,15 +49,10 @@ def main(ir: Path, calibration: Path, val: Path, dataset: Path, out_dir: Path) -
     fix_input_range(quantized)
     sort_notes(quantized)
     kept_float = float_convolutions(quantized)
-    origins = {
-        "the float model, models/ir/yolox.bin": (ir / IR_FILE).with_suffix(".bin"),
-        "the images and boxes, data/dataset/annotations.json": dataset / "annotations.json",
-        "the calibration list": calibration,
-    }
     with atomic_path(out_dir) as tmp:
         save_ir(quantized, tmp)
-        text = card(tmp, origins, len(blobs), backend, params, kept_float)
-        (tmp / "README.md").write_text(text, encoding="utf-8")
+        origins = origins_of(ir, dataset, calibration)
+        write_text(tmp / "README.md", card(tmp, origins, len(blobs), backend, params, kept_float))
     print(f"calibrated on {len(blobs)} images, {len(kept_float)} convolutions stay float")
 
 

@@ -59,7 +59,7 @@ def main(
         out_html,
         page.render(
             **facts(params, coco, table, sentences, speed["host"]),
-            **what_ran(metrics / "kernels.csv"),
+            **what_ran(metrics / "kernels"),
             per_class=per_class(accuracy, drop["int8"]),
             precision_recall=pictures.precision_recall_svg(metrics / "curves"),
             training=pictures.training_svg(metrics / "train"),
@@ -87,9 +87,9 @@ def facts(params: Params, coco: dict, table: list[Row], sentences: list[str], ho
 
 def what_ran(kernels: Path) -> dict:
     """What the convolutions of the OpenVINO variants really computed in."""
-    layers = read_kernels(kernels)
+    layers = {key: read_kernels(kernels / f"{key}.csv") for key in ("ir", "int8")}
     return {
-        "kernels": [(NAMES[key], shares(layers[key])) for key in ("ir", "int8")],
+        "kernels": [(NAMES[key], shares(rows)) for key, rows in layers.items()],
         "float_layers": float_layers(layers["int8"]),
     }
 

@@ -1,5 +1,6 @@
 """What several tests share: the repository, its stages and a way to run one."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ import torch
 import yaml
 from yolox.config import YoloxConfig
 
-from stages.common.coco import subset
+from detector.boxes import letterbox
+from stages import export, ingest, ir, quantize, split, synthesize
+from stages.common.coco import read_image, subset
 from stages.common.files import write_json
 from stages.common.weights import load_weights
 from stages.common.yolox_model import build_model, eval_model
@@ -131,4 +134,43 @@ def tiny_dataset(tmp_path_factory) -> Path:
     lists = {"train": coco["images"][:4], "val": coco["images"][4:]}
     for side, images in {**lists, "calibration": lists["train"]}.items():
         write_json(folder / f"split/{side}.json", subset(coco, images))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(tiny_pth, tiny_dataset, tmp_path_factory):
+    """yolox.pth, yolox.onnx, ir/ and int8/, made by the stages themselves."""
+    folder = tmp_path_factory.mktemp("models")
+    shutil.copy(tiny_pth, folder / "yolox.pth")
+    dataset, split = tiny_dataset / "dataset", tiny_dataset / "split"
+    export.main(folder / "yolox.pth", split / "val.json", dataset, folder / "yolox.onnx")
+    ir.main(folder / "yolox.onnx", split / "val.json", dataset, folder / "ir")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (folder / "params.yaml").write_text("data: {export: x.zip}")
+        lists = split / "calibration.json", split / "val.json"
+        quantize.main(folder / "ir", *lists, dataset, folder / "int8")
+    return folder
+
+
+@pytest.fixture
+def blob(tiny_dataset) -> np.ndarray:
+    return letterbox(read_image(tiny_dataset / "dataset/images/default/5.png"), (64, 96))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """The bundled weights as ONNX and IR, with scenes that no other seed draws, split in halves."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (folder / "params.yaml").write_text(
+            "{data: {export: scenes.zip}, synthesize: {images: 24, seed: 77}, split: {ratio: 0.5}}"
+        )
+        synthesize.main(folder / "scenes.zip")
+        ingest.main(None, folder / "dataset")
+        split.main(folder / "dataset/annotations.json", folder / "split", folder / "data.json")
+    frames = folder / "split/val.json", folder / "dataset"
+    export.main(ROOT / "models/pretrained.pth", *frames, folder / "yolox.onnx")
+    ir.main(folder / "yolox.onnx", *frames, folder / "ir")
     return folder

@@ -208,7 +208,8 @@ def test_evaluate_writes_the_interval_and_warns_of_few_images(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(evaluate, "FEW_IMAGES", few)
     val, dataset = tiny_dataset / "split/val.json", tiny_dataset / "dataset"
-    evaluate.main(tiny_pth, val, dataset, tmp_path / "torch.json", tmp_path / "torch.csv")
+    names = ("torch.json", "torch.csv", "detections.json")
+    evaluate.main(tiny_pth, val, dataset, *(tmp_path / name for name in names))
     result = json.loads((tmp_path / "torch.json").read_text())
     low, high = result["AP_interval"]
     assert 0 <= low <= high <= 1

@@ -8,14 +8,14 @@ import torchvision
 from yolox.data.data_augment import preproc
 from yolox.utils import postprocess
 
-from detector.boxes import anchor_count, find_boxes, letterbox, suppress
+from detector.boxes import anchor_count, find_boxes, fitted_hw, letterbox, suppress
 from stages.common.yolox_model import Decoded, TorchBackend, anchor_grid, with_one_stem
 
 
 @pytest.mark.parametrize(
     ("frame_hw", "input_hw"),
     [
-        ((720, 1280), (256, 448)),
+        ((720, 1280), (384, 640)),
         ((540, 960), (320, 544)),
         ((100, 30), (64, 96)),
         ((64, 96), (64, 96)),
@@ -28,6 +28,20 @@ def test_letterbox_is_the_one_of_yolox(frame_hw, input_hw):
     blob = letterbox(image_bgr, input_hw)
     assert (blob.dtype, blob.shape) == (np.float32, (1, 3, *input_hw))
     np.testing.assert_array_equal(blob[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("frame_hw", "input_hw", "fitted"),
+    [
+        ((720, 1280), (256, 448), (252, 448)),  # int(720 * 0.35) is 251
+        ((720, 1280), (384, 640), (360, 640)),
+        ((540, 960), (320, 544), (306, 544)),
+        ((101, 200), (64, 96), (48, 96)),
+        ((1, 4000), (320, 320), (1, 320)),
+    ],
+)
+def test_a_frame_is_scaled_to_the_nearest_pixel(frame_hw, input_hw, fitted):
+    assert fitted_hw(frame_hw, input_hw) == fitted
 
 
 def test_an_extreme_frame_keeps_at_least_one_row():

@@ -3,35 +3,27 @@
 import pytest
 from conftest import ROOT
 
-from stages import evaluate, export, ingest, ir, synthesize
+from stages import evaluate
 from stages.common.coco import read_coco
 from stages.common.params import Evaluate
-from stages.common.score import accuracy
+from stages.common.score import accuracy, score
 
 
 @pytest.fixture(scope="module")
-def figures(tmp_path_factory) -> dict[str, dict]:
-    """Accuracy at float32 by variant, on ten scenes that no other seed draws."""
-    folder = tmp_path_factory.mktemp("parity")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        (folder / "params.yaml").write_text(
-            "data: {export: scenes.zip}\nsynthesize: {images: 10, seed: 77}"
-        )
-        synthesize.main(folder / "scenes.zip")
-        ingest.main(None, folder / "dataset")
-    annotations, weights = folder / "dataset/annotations.json", ROOT / "models/pretrained.pth"
-    export.main(weights, annotations, folder / "dataset", folder / "yolox.onnx")
-    ir.main(folder / "yolox.onnx", folder / "ir")
-    coco = read_coco(annotations)
+def figures(trained) -> dict[str, dict]:
+    """Accuracy at float32 by variant."""
+    coco = read_coco(trained / "split/val.json")
+    models = (ROOT / "models/pretrained.pth", trained / "yolox.onnx", trained / "ir")
+    backends = {path.name: evaluate.open_backend(path, "f32") for path in models}
     return {
-        path.name: accuracy(
+        name: accuracy(
             coco,
-            evaluate.judge(
-                evaluate.open_backend(path, "f32"), coco, folder / "dataset/images", Evaluate()
+            score(
+                coco,
+                evaluate.detections_of(backend, coco, trained / "dataset/images", Evaluate()),
             ),
         )
-        for path in (weights, folder / "yolox.onnx", folder / "ir")
+        for name, backend in backends.items()
     }
 
 

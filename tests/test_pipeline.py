@@ -24,7 +24,9 @@ TINY = {
     "benchmark": {"seconds": 1.0, "warmup_seconds": 0.1},
     "report": {"pictures": 1},
 }  # fmt: skip
-AFTER_QUANTIZE = {"quantize", "machine", "evaluate@int8", "benchmark", "report"}
+AFTER_QUANTIZE = {
+    "quantize", "machine", "evaluate@int8", "compare", "benchmark", "report", "gate",
+}  # fmt: skip
 
 
 class Repository:
@@ -105,6 +107,10 @@ def test_the_first_run_makes_everything(repository):
         assert speed[variant]["throughput_fps"] > 0
     assert speed["int8"]["precision"].startswith("i8")
     assert set(speed["host"]) == {"cpu", "cores", "isa", "system", "versions"}
+    drop = repository.json("metrics/drop.json")
+    assert set(drop) == {"onnx", "ir", "int8"} and drop["onnx"]["AP"] == 0.0
+    kernels = (repository.folder / "metrics/kernels/int8.csv").read_text()
+    assert kernels.count("\n") == 1 + 113 and kernels.count(",i8,") == 74
     assert "OpenVINO INT8" in (repository.folder / "metrics/report.md").read_text()
     page = (repository.folder / "metrics/report.html").read_text()
     assert not re.search(r'(src|href)="(?!data:|#)', page), "the page must open without a network"
@@ -131,6 +137,24 @@ def test_a_quantize_parameter_runs_only_what_follows(repository):
     assert repository.stages_run(output) == AFTER_QUANTIZE
     changed = repository.run("dvc", "params", "diff").stdout
     assert "quantize.preset" in changed and "performance" in changed
+    repository.run("git", "checkout", "-q", ".")
+    repository.run("dvc", "checkout", "-q")
+
+
+def test_a_loss_that_is_not_allowed_fails_the_run_after_the_report(repository):
+    """The figures of INT8 are made worse by hand; the stage that judges them is the real one."""
+    drop = repository.folder / "metrics/drop.json"
+    figures = repository.json("metrics/drop.json")
+    figures["int8"] |= {"AP": 9.0, "interval": [5.0, 12.0], "per_class": {"LP": 9.0}}
+    drop.write_text(json.dumps(figures))
+    repository.run("dvc", "commit", "-f", "compare")
+    done = repository.run("dvc", "repro", check=False)
+    assert done.returncode != 0
+    assert repository.stages_run(done.stdout) >= {"report", "gate"}
+    assert "gate: int8 lost 9.00 points of AP" in done.stderr
+    assert "INT8 lost 9.0 points" in (repository.folder / "metrics/report.md").read_text()
+    done = repository.run("dvc", "exp", "run", "-S", "gate.max_drop=null").stdout
+    assert "the gate is off" in done
     repository.run("git", "checkout", "-q", ".")
     repository.run("dvc", "checkout", "-q")
 

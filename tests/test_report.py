@@ -5,12 +5,16 @@ import copy
 import pytest
 
 from stages.common.host import describe_cpu, usable_cores
+from stages.reporting.differences import difference, most_different
+from stages.reporting.kernels import float_layers, read_kernels, shares
 from stages.reporting.pictures import precision_recall_svg
-from stages.reporting.table import HEADINGS, NAMES, markdown, rows, verdict
+from stages.reporting.table import HEADINGS, NAMES, markdown, rows
+from stages.reporting.verdict import verdict
 
 ACCURACY = {
+    # In bfloat16 a hundredth is lost, PyTorch computes in float32.
     key: {"AP": ap, "AP50": 0.9, "AP_interval": [ap - 0.126, ap + 0.114], "images": 60,
-          "boxes": 80, "as_deployed": {"AP": ap - 0.01}}
+          "boxes": 80, "as_deployed": {"AP": ap - 0.01 * (key != "torch")}}
     for key, ap in (("torch", 0.5), ("onnx", 0.5), ("ir", 0.499), ("int8", 0.48))
 }  # fmt: skip
 SPEED = {
@@ -19,6 +23,7 @@ SPEED = {
     for key, fps in (("torch", 10.0), ("onnx", 20.0), ("ir", 30.0), ("int8", 60.0))
 }  # fmt: skip
 SIZES_MB = {"torch": 3.8, "onnx": 3.6, "ir": 2.2, "int8": 1.72}
+DROP = {"int8": {"AP": 2.0, "interval": [0.5, 3.5], "per_class": {"LP": 2.0}}}
 HOST = {"cpu": "A|B", "cores": 2, "isa": ["avx2"], "versions": {"torch": "2"}}
 
 
@@ -30,27 +35,84 @@ def test_rows():
     assert (table[3].size_mb, table[3].fps, table[3].speedup) == ("1.7", "60", "6x")
 
 
+def test_verdict_names_the_fastest_variant_that_is_accurate_enough():
+    # As deployed INT8 lies 3 points below PyTorch, FP16 1.1, ONNX 1.
+    for max_drop, chosen in ((3.0, "INT8"), (2.0, "FP16"), (0.5, "PyTorch"), (None, "INT8")):
+        sentence = verdict(ACCURACY, SPEED, DROP, max_drop)[0]
+        assert sentence.startswith("Deploy") and chosen in sentence.split(" on this machine")[0]
+
+
 @pytest.mark.parametrize(
-    ("int8_fps", "images", "said"),
+    ("int8_fps", "images", "max_drop", "said"),
     [
-        (60.0, 60, ["Fastest on this machine: OpenVINO INT8 with 60 FPS", None]),
-        (25.0, 60, ["Fastest on this machine: OpenVINO FP16", "INT8 is not worth it here: 25 FPS"]),
-        (60.0, 49, ["Fastest", "Accuracy comes from 49 val images with 80 boxes. 95 % interval of "
-                               "PyTorch's AP: 0.37 to 0.61."]),
-        (60.0, 50, ["Fastest", None]),
+        (60.0, 60, 9.0, ["INT8 lost 2.0 points of AP, 95 % interval 0.5 to 3.5; 9 pass."]),
+        (60.0, 60, None, ["INT8 lost 2.0 points of AP, 95 % interval 0.5 to 3.5; any loss passes"]),
+        (25.0, 60, 9.0, ["INT8 is not worth it here: 25 FPS against 30 of FP16", "INT8 lost"]),
+        (60.0, 49, 9.0, ["INT8 lost", "Accuracy comes from 49 val images with 80 boxes. 95 % "
+                         "interval of PyTorch's AP: 0.37 to 0.61."]),
     ],
 )  # fmt: skip
-def test_verdict(int8_fps, images, said):
+def test_verdict(int8_fps, images, max_drop, said):
     speed, accuracy = copy.deepcopy(SPEED), copy.deepcopy(ACCURACY)
     speed["int8"]["throughput_fps"] = int8_fps
     accuracy["torch"]["images"] = images
-    sentences = verdict(accuracy, speed)
-    assert sentences[0].startswith(said[0])
-    assert (len(sentences) == 1) if said[1] is None else sentences[1].startswith(said[1])
+    sentences = verdict(accuracy, speed, DROP, max_drop)[1:]
+    assert len(sentences) == len(said)
+    for sentence, start in zip(sentences, said, strict=True):
+        assert sentence.startswith(start)
+
+
+def row(image: int, box: list[float], score: float, category: int = 1) -> dict:
+    return {"image_id": image, "category_id": category, "bbox": box, "score": score}
+
+
+BOX, FAR = [0, 0, 10, 10], [50, 50, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ([], [], 0.0),
+        ([row(1, BOX, 0.9)], [row(1, BOX, 0.9)], 0.0),
+        ([row(1, BOX, 0.9)], [row(1, BOX, 0.6)], 0.3),
+        ([row(1, BOX, 0.9)], [], 0.9),
+        ([row(1, BOX, 0.9)], [row(1, FAR, 0.5)], 1.4),
+        ([row(1, BOX, 0.9)], [row(1, BOX, 0.5, category=2)], 1.4),
+        ([row(1, BOX, 0.9)], [row(1, [0, 0, 10, 8], 0.9)], 0.2),  # overlap 0.8
+        # Each box is matched once.
+        ([row(1, BOX, 0.9), row(1, BOX, 0.8)], [row(1, BOX, 0.9)], 0.8),
+    ],
+)
+def test_difference_of_two_variants_on_a_frame(a, b, expected):
+    assert difference(a, b) == pytest.approx(expected)
+    assert difference(b, a) == pytest.approx(expected)
+
+
+def test_frames_with_the_largest_difference_come_first():
+    coco = {"images": [{"id": i} for i in (1, 2, 3)],
+            "annotations": [{"image_id": 2, "bbox": BOX}]}  # fmt: skip
+    a = [row(1, BOX, 0.9), row(2, BOX, 0.9), row(3, FAR, 0.2)]
+    b = [row(1, BOX, 0.8), row(2, FAR, 0.9)]
+    frames = most_different(coco, a, b, confidence=0.25, count=2)
+    assert [frame.image["id"] for frame in frames] == [2, 1]
+    assert frames[0].truth_xyxy.tolist() == [[0, 0, 10, 10]]
+    assert [boxes.tolist() for boxes, _ in frames[0].found] == [
+        [[0, 0, 10, 10]],
+        [[50, 50, 60, 60]],
+    ]
+
+
+def test_kernels_are_counted_by_what_they_compute_in(tmp_path):
+    (tmp_path / "int8.csv").write_text(
+        "layer,precision,share\nstem,i8,0.5\nhead.reg_preds.0,bf16,0.1\ndark2,i8,0.4\n"
+    )
+    layers = read_kernels(tmp_path / "int8.csv")
+    assert shares(layers) == [("i8", 2, "90 %"), ("bf16", 1, "10 %")]
+    assert float_layers(layers) == ["head.reg_preds.0"]
 
 
 def test_markdown_is_one_table():
-    text = markdown(rows(ACCURACY, SPEED, SIZES_MB), verdict(ACCURACY, SPEED), HOST)
+    text = markdown(rows(ACCURACY, SPEED, SIZES_MB), verdict(ACCURACY, SPEED, DROP, 1.0), HOST)
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len(table) == 2 + len(NAMES)
     assert {line.count("|") for line in table} == {len(HEADINGS) + 1}

@@ -64,6 +64,13 @@ def pair(kind: object) -> object:
     ]
 
 
+def tuple_of(kind: object) -> object:
+    """A list in YAML, a tuple in Python."""
+    return Annotated[
+        tuple[kind, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
+    ]
+
+
 class Data(Section):
     export: Annotated[str, Field(min_length=1)]
     images: Annotated[str, Field(min_length=1)] = "data/originals"
@@ -179,7 +186,10 @@ class Quantize(Section):
     preset: Literal["mixed", "performance"] = "mixed"
     calibration_images: AtLeastOne = 300
     fast_bias_correction: bool = True
-    float_predictions: bool = True
+    keep_float: tuple_of(Literal["predictions", "stem", "first_block", "depthwise"]) = (
+        "predictions",
+        "depthwise",
+    )
 
 
 class Evaluate(Section):

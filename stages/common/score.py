@@ -14,7 +14,6 @@ from pycocotools.cocoeval import COCOeval
 SUMMARY = {
     "AP": 0, "AP50": 1, "AP75": 2, "AP_small": 3, "AP_medium": 4, "AP_large": 5, "AR100": 8,
 }  # fmt: skip
-MOST_DETECTIONS = 100  # of one image and class that COCO judges
 
 
 def coco_rows(image_id: int, boxes_xyxy: np.ndarray, scores: np.ndarray, classes: np.ndarray):

@@ -34,6 +34,15 @@ What accuracy and speed it has is in metrics/report.md of the repository that ma
 """
 
 
+def origins_of(ir: Path, dataset: Path, calibration: Path) -> dict[str, Path]:
+    """What an INT8 model is made of: words for a file, and the file."""
+    return {
+        "the float model, models/ir/yolox.bin": (ir / IR_FILE).with_suffix(".bin"),
+        "the images and boxes, data/dataset/annotations.json": dataset / "annotations.json",
+        "the calibration list": calibration,
+    }
+
+
 def card(
     int8: Path,
     origins: dict[str, Path],
@@ -46,7 +55,7 @@ def card(
 
     Args:
         int8: the folder with the written model.
-        origins: what it was made of: words for a file, and the file.
+        origins: see `origins_of`.
         frames: how many calibration images were used.
         backend: the float model, for labels and input.
         params: all parameters; those of model, train and quantize are listed.

@@ -1,10 +1,10 @@
 """How the model is quantized: what NNCF is told, and what is corrected afterwards.
 
-Layers are chosen by their place in the graph, since their names change with every exporter. The
-figures behind each choice are in docs/int8.md.
+The figures behind each choice are in docs/int8.md.
 """
 
 import logging
+import re
 
 import nncf
 import numpy as np
@@ -15,6 +15,13 @@ from stages.common.params import Quantize
 from stages.quantizing.calibration import Blobs
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
+# Convolutions by their part in YOLOX, found by the names that `export` gives them.
+ROLES = {
+    "predictions": r"head\.(cls|reg|obj)_preds\.",
+    "stem": r"backbone\.backbone\.stem\b",
+    "first_block": r"backbone\.backbone\.dark2\.0\b",
+    "depthwise": r"\.dconv\b",
+}
 
 
 def quantize(model: ov.Model, blobs: Blobs, params: Quantize) -> ov.Model:
@@ -27,31 +34,54 @@ def nncf_arguments(model: ov.Model, frames: int, params: Quantize) -> dict:
     """What NNCF is told, for plain quantization and for that with accuracy control.
 
     The preset `mixed` gives activations an offset: SiLU ends at -0.28, and a symmetric range
-    would spend half its steps below that.
+    would spend half its steps below that. Products are left alone: the only ones are those of the
+    decode, where a score would be rounded to one of 256 steps.
     """
     nncf.set_log_level(logging.ERROR)  # it lists every layer that it was told to leave alone
-    kept_float = sorted(prediction_convolutions(model)) if params.float_predictions else []
     presets = {"mixed": nncf.QuantizationPreset.MIXED, "performance": None}
     return {
         "preset": presets[params.preset],
         "subset_size": frames,
         "fast_bias_correction": params.fast_bias_correction,
-        "ignored_scope": nncf.IgnoredScope(names=kept_float),
+        "ignored_scope": nncf.IgnoredScope(
+            names=with_roles(model, params.keep_float), types=["Multiply"]
+        ),
     }
 
 
-def sort_notes(quantized: ov.Model) -> None:
-    """NNCF notes the layers that it left alone in the order of a Python set, new in each run."""
-    place = ["nncf", "quantization", "ignored_scope", "names"]
-    if quantized.has_rt_info(place):
-        quantized.set_rt_info(str(sorted(prediction_convolutions(quantized))), place)
+def with_roles(model: ov.Model, roles: tuple[str, ...]) -> list[str]:
+    """Names of the convolutions that have one of these roles, sorted."""
+    patterns = [ROLES[role] for role in roles]
+    names = [op.get_friendly_name() for op in convolutions(model)]
+    return sorted(name for name in names if any(re.search(p, name) for p in patterns))
+
+
+def float_convolutions(quantized: ov.Model) -> list[str]:
+    """Names of the convolutions whose weights no quantizer precedes, in the model's order."""
+    return [
+        op.get_friendly_name()
+        for op in convolutions(quantized)
+        if not any(source.get_type_name() == "FakeQuantize" for source in weights_path(op))
+    ]
+
+
+def convolutions(model: ov.Model) -> list[ov.Node]:
+    return [op for op in model.get_ordered_ops() if op.get_type_name() in CONVOLUTIONS]
+
+
+def weights_path(convolution: ov.Node) -> list[ov.Node]:
+    """The nodes between a convolution and the constant that holds its weights."""
+    path = [convolution.input_value(1).get_node()]
+    while path[-1].get_type_name() != "Constant":
+        path.append(path[-1].input_value(0).get_node())
+    return path
 
 
 def fix_input_range(quantized: ov.Model) -> None:
     """Gives the input's quantizer the range of a picture's bytes, 0 to 255, in steps of 1.
 
-    Calibration finds the mean brightest value of its frames, less than 255: brighter pixels would
-    be cut off, and every other byte would fall between two steps.
+    Calibration finds the mean brightest value of its frames. Where that is less than 255, brighter
+    pixels would be cut off and every other byte would fall between two steps.
     """
     for target in quantized.input(0).get_target_inputs():
         quantizer = target.get_node()
@@ -63,35 +93,9 @@ def fix_input_range(quantized: ov.Model) -> None:
             quantizer.input(port).replace_source_output(constant.output(0))
 
 
-def prediction_convolutions(model: ov.Model) -> list[str]:
-    """Names of the convolutions that no other convolution follows: the nine outputs of the head."""
-    followed: dict[str, bool] = {}
-    for op in reversed(model.get_ordered_ops()):
-        readers = [i.get_node() for output in op.outputs() for i in output.get_target_inputs()]
-        followed[op.get_friendly_name()] = any(
-            reader.get_type_name() in CONVOLUTIONS or followed[reader.get_friendly_name()]
-            for reader in readers
-        )
-    return [
-        op.get_friendly_name()
-        for op in model.get_ordered_ops()
-        if op.get_type_name() in CONVOLUTIONS and not followed[op.get_friendly_name()]
-    ]
-
-
-def float_convolutions(quantized: ov.Model) -> list[str]:
-    """Names of the convolutions whose weights no quantizer precedes, in the model's order."""
-    return [
-        op.get_friendly_name()
-        for op in quantized.get_ordered_ops()
-        if op.get_type_name() in CONVOLUTIONS
-        and not any(source.get_type_name() == "FakeQuantize" for source in weights_path(op))
-    ]
-
-
-def weights_path(convolution: ov.Node) -> list[ov.Node]:
-    """The nodes between a convolution and the constant that holds its weights."""
-    path = [convolution.input_value(1).get_node()]
-    while path[-1].get_type_name() != "Constant":
-        path.append(path[-1].input_value(0).get_node())
-    return path
+def sort_notes(quantized: ov.Model) -> None:
+    """NNCF notes the layers that it left alone in the order of a Python set, new in each run."""
+    place = ["nncf", "quantization", "ignored_scope", "names"]
+    if quantized.has_rt_info(place):
+        names = re.findall(r"'([^']*)'", quantized.get_rt_info(place).astype(str))
+        quantized.set_rt_info(str(sorted(names)), place)

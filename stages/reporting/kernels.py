@@ -1,17 +1,14 @@
-"""What the convolutions of a variant really computed in, from metrics/kernels.csv."""
+"""What the convolutions of a variant really computed in, from metrics/kernels."""
 
 import csv
 from collections import defaultdict
 from pathlib import Path
 
 
-def read_kernels(path: Path) -> dict[str, list[dict]]:
-    """Rows with `layer`, `precision` and `share` (of the time of all convolutions) by variant."""
-    layers = defaultdict(list)
+def read_kernels(path: Path) -> list[dict]:
+    """Rows with `layer`, `precision` and `share` (of the time of all convolutions)."""
     with path.open(newline="", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            layers[row["variant"]].append({**row, "share": float(row["share"])})
-    return layers
+        return [{**row, "share": float(row["share"])} for row in csv.DictReader(lines)]
 
 
 def shares(layers: list[dict]) -> list[tuple[str, int, str]]:

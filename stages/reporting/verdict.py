@@ -48,9 +48,6 @@ def verdict(
 def to_deploy(accuracy: dict[str, dict], speed: dict, max_drop: float | None) -> str:
     """The fastest variant whose AP, in what it runs in here, is within `max_drop` of PyTorch's."""
     reference = accuracy["torch"]["AP"]
-    good_enough = [
-        key
-        for key in NAMES
-        if max_drop is None or 100 * (reference - accuracy[key]["as_deployed"]["AP"]) <= max_drop
-    ]
+    lost = {key: round(100 * (reference - accuracy[key]["as_deployed"]["AP"]), 2) for key in NAMES}
+    good_enough = [key for key in NAMES if max_drop is None or lost[key] <= max_drop]
     return max(good_enough, key=lambda key: speed[key]["throughput_fps"])

@@ -59,13 +59,8 @@ def layer_name(name: str) -> str:
     return name.split("/")[0].removesuffix(".conv")
 
 
-def csv_text(kernels: dict[str, list[Kernel]]) -> str:
-    """A table: variant, layer, precision, and its share of the time of all convolutions."""
-    lines = ["variant,layer,precision,share"]
-    for variant, layers in kernels.items():
-        total = sum(kernel.ms for kernel in layers)
-        lines += [
-            f"{variant},{kernel.name},{kernel.precision},{kernel.ms / total:.3f}"
-            for kernel in layers
-        ]
-    return "\n".join(lines) + "\n"
+def csv_text(kernels: list[Kernel]) -> str:
+    """A table: layer, precision, and its share of the time of all convolutions."""
+    total = sum(kernel.ms for kernel in kernels)
+    rows = [f"{k.name},{k.precision},{k.ms / total:.3f}" for k in kernels]
+    return "\n".join(["layer,precision,share", *rows]) + "\n"

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 from yolox.data import MosaicDetection, TrainTransform
 
-from detector.boxes import letterbox_scale
+from detector.boxes import fitted_hw, letterbox_scale
 from stages.common.coco import boxes_of, read_image
 from stages.common.params import Train
 from stages.training.schedule import steps_per_epoch
@@ -56,10 +56,8 @@ class Frames:
 
     def resized(self, path: Path) -> np.ndarray:
         image_bgr = read_image(path)
-        height, width = image_bgr.shape[:2]
-        scale = letterbox_scale((height, width), self.input_dim)
-        new_wh = max(1, int(width * scale)), max(1, int(height * scale))
-        return cv2.resize(image_bgr, new_wh, interpolation=cv2.INTER_LINEAR)
+        new_hw = fitted_hw(image_bgr.shape[:2], self.input_dim)
+        return cv2.resize(image_bgr, new_hw[::-1], interpolation=cv2.INTER_LINEAR)
 
     def load_anno(self, index: int) -> np.ndarray:
         """float32 [n, 5]: x0, y0, x1, y1 in pixels of the resized frame, class index."""

@@ -1,0 +1,150 @@
+"""What each way to INT8 costs in accuracy and gains in speed, on one model.
+
+    python -m benchmarks.int8 IR DATASET CALIBRATION VAL [--recipes NAME ...] [--seconds 60]
+
+IR is the float model (models/ir), the lists are those of `split`. Accuracy is computed in float32
+where it is not in INT8, and told as the loss against IR with its 95 % interval; speed is throughput
+as this machine would run it, all recipes taking turns, against INT8 in all layers. `--seconds 0`
+leaves speed out.
+"""
+
+import argparse
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nncf
+import numpy as np
+import openvino as ov
+from nncf.quantization.advanced_parameters import OverflowFix
+from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Ranges
+
+from detector.backends import IR_FILE, OpenVinoBackend
+from stages.benchmark import asynchronous, take_turns
+from stages.common.bootstrap import paired_interval
+from stages.common.coco import read_coco
+from stages.common.ir_file import save_ir
+from stages.common.params import Benchmark, Evaluate, Quantize
+from stages.common.score import score
+from stages.evaluate import detections_of
+from stages.quantizing.calibration import Blobs, calibration_paths
+from stages.quantizing.recipe import fix_input_range, nncf_arguments
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What differs from the default: parameters, and what only NNCF knows of."""
+
+    params: dict = field(default_factory=dict)
+    advanced: dict = field(default_factory=dict)
+
+
+def keep(*roles: str, **params: object) -> Recipe:
+    return Recipe({"keep_float": roles, **params})
+
+
+def ranges(kind) -> Recipe:
+    return Recipe({"keep_float": ("predictions",)}, {"activations_range_estimator_params": kind})
+
+
+RECIPES = {
+    "all layers in INT8": keep(),
+    "performance preset": keep(preset="performance"),
+    "predictions float": keep("predictions"),
+    "and the stem": keep("predictions", "stem"),
+    "and the first block": keep("predictions", "first_block"),
+    "and stem and first block": keep("predictions", "stem", "first_block"),
+    "and all depthwise": keep("predictions", "depthwise"),
+    "full bias correction": keep("predictions", fast_bias_correction=False),
+    "full bias correction, first block": keep(
+        "predictions", "first_block", fast_bias_correction=False
+    ),
+    "no bias correction": Recipe(
+        {"keep_float": ("predictions",)}, {"disable_bias_correction": True}
+    ),
+    "ranges: all of what was seen": ranges(Ranges.MINMAX),
+    "ranges: median of images": ranges(Ranges.MEDIAN_MINMAX),
+    "ranges: quantiles": ranges(Ranges.MEAN_QUANTILE),
+    "ranges: histogram": ranges(Ranges.HISTOGRAM),
+    "8 bits in the first layer's weights": Recipe(
+        {"keep_float": ("predictions",)}, {"overflow_fix": OverflowFix.DISABLE}
+    ),
+    "10 calibration images": keep("predictions", calibration_images=10),
+    "100 calibration images": keep("predictions", calibration_images=100),
+}
+
+
+def main() -> None:
+    """Compare ways to INT8."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.int8", description=main.__doc__)
+    for name in ("ir", "dataset", "calibration", "val"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--seconds", type=float, default=60.0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = {"FP16": arguments.ir}
+        for index, name in enumerate(arguments.recipes):
+            paths[name] = Path(scratch, str(index))
+            make(arguments, RECIPES[name], paths[name])
+        speeds = speeds_of(paths, arguments.seconds) if arguments.seconds else {}
+        print_table(accuracies_of(paths, arguments), speeds)
+
+
+def make(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> None:
+    """Quantizes the model by a recipe and writes it."""
+    params = Quantize(**recipe.params)
+    images = arguments.dataset / "images"
+    paths = calibration_paths(
+        arguments.calibration, arguments.val, images, params.calibration_images
+    )
+    blobs = Blobs(paths, OpenVinoBackend(arguments.ir).input_hw)
+    model = ov.Core().read_model(arguments.ir / IR_FILE)
+    quantized = nncf.quantize(
+        model,
+        nncf.Dataset(blobs),
+        **nncf_arguments(model, len(blobs), params),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(**recipe.advanced),
+    )
+    fix_input_range(quantized)
+    save_ir(quantized, out)
+
+
+def accuracies_of(paths: dict[str, Path], arguments: argparse.Namespace) -> dict[str, tuple]:
+    """AP, and what is lost against the first with both ends of its interval, by name."""
+    coco, images = read_coco(arguments.val, boxes_needed=True), arguments.dataset / "images"
+    found, reference = {}, None
+    for name, path in paths.items():
+        rows = detections_of(OpenVinoBackend(path, "f32"), coco, images, Evaluate())
+        evaluation = score(coco, rows)
+        reference = reference or evaluation
+        low, high = paired_interval(reference, evaluation)
+        found[name] = evaluation.stats[0], reference.stats[0] - evaluation.stats[0], low, high
+    return found
+
+
+def speeds_of(paths: dict[str, Path], seconds: float) -> dict[str, float]:
+    """Frames a second of throughput by name; medians of turns that all models take."""
+    blob = np.random.default_rng(0).uniform(
+        0, 255, (1, 3, *OpenVinoBackend(paths["FP16"]).input_hw)
+    )
+    variants = {name: asynchronous(path, blob.astype(np.float32)) for name, path in paths.items()}
+    take_turns(list(variants.values()), Benchmark(seconds=seconds, warmup_seconds=0.3))
+    return {name: float(np.median(v.throughputs_fps)) for name, v in variants.items()}
+
+
+def print_table(accuracies: dict[str, tuple], speeds: dict[str, float]) -> None:
+    print("| recipe | AP | lost, points (95 % interval) | FPS | of INT8 in all layers |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, (ap, *lost) in accuracies.items():
+        drop, low, high = (100 * value for value in lost)
+        speed, share = speeds.get(name), None
+        if speed and (full := speeds.get("all layers in INT8")):
+            share = f"{100 * speed / full:.0f} %"
+        lost_cell = f"{drop:+.2f} ({low:+.2f} to {high:+.2f})"
+        cells = [name, f"{ap:.4f}", lost_cell, f"{speed:.1f}" if speed else "", share or ""]
+        print(f"| {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What INT8 lost, and when that fails."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from stages.common.coco import read_coco
+from stages.common.files import write_json
+from stages.common.score import coco_rows
+
+CASES = {
+    # name: (AP, interval, gate.max_drop, exit status, said)
+    "nothing lost": (0.0, [-0.5, 0.4], 1.0, 0, "1 are allowed"),
+    "a little lost": (0.8, [0.2, 1.5], 1.0, 0, "1 are allowed"),
+    "perhaps too much": (3.0, [-0.5, 6.0], 1.0, 0, "label more val images"),
+    "surely too much": (3.0, [1.2, 5.0], 1.0, 1, "gate.max_drop allows 1; worst class b: 4.20"),
+    "as much as is allowed": (3.0, [1.0, 5.0], 1.0, 0, "label more val images"),
+    "off": (30.0, [20.0, 40.0], None, 0, "the gate is off"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_gate(run_stage, tmp_path, name):
+    lost, interval, max_drop, status, said = CASES[name]
+    params = {"data": {"export": "x.zip"}, "gate": {"max_drop": max_drop}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    figures = {"AP": lost, "interval": interval, "per_class": {"a": 1.8, "b": 4.2}}
+    write_json(tmp_path / "drop.json", {"int8": figures})
+    done = run_stage("gate", "drop.json", "report.md", cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert said in (done.stderr if status else done.stdout)
+    if status:
+        assert done.stderr.count("\n") == 1
+        assert "quantize.method" in done.stderr and "report.html" in done.stderr
+
+
+def detections(coco: dict, shift: float) -> list[dict]:
+    """The true boxes, moved to the right by a share of their width."""
+    rows = []
+    for box in coco["annotations"]:
+        x, y, width, height = box["bbox"]
+        x += shift * width
+        rows += coco_rows(
+            box["image_id"], np.array([[x, y, x + width, y + height]]), np.array([0.9]),
+            np.array([box["category_id"] - 1]),
+        )  # fmt: skip
+    return rows
+
+
+@pytest.fixture
+def compare(run_stage, tiny_dataset, tmp_path):
+    """Runs the stage on a variant whose boxes are shifted, the others being perfect."""
+
+    def run(variant: str, shift: float):
+        coco = read_coco(tiny_dataset / "split/train.json")
+        for name in ("torch", "onnx", "ir", "int8"):
+            rows = detections(coco, shift if name == variant else 0.0)
+            write_json(tmp_path / f"detections/{name}.json", rows)
+        return run_stage(
+            "compare", tiny_dataset / "split/train.json", "detections", "drop.json", cwd=tmp_path
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    # Overlap (1 - s) / (1 + s): 0.905 counts for the thresholds 0.50 to 0.90, nine of ten.
+    ("shift", "lost", "lost50"), [(0.0, 0.0, 0.0), (0.05, 10.0, 0.0), (0.5, 100.0, 100.0)]
+)  # fmt: skip
+def test_what_int8_lost_by_hand(compare, tmp_path, shift, lost, lost50):
+    done = compare("int8", shift)
+    assert done.returncode == 0, done.stderr
+    drop = json.loads((tmp_path / "drop.json").read_text())
+    assert set(drop) == {"onnx", "ir", "int8"}
+    assert (drop["int8"]["AP"], drop["int8"]["AP50"]) == (lost, lost50)
+    assert drop["int8"]["interval"] == [lost, lost]  # the same in every image
+    assert set(drop["int8"]["per_class"].values()) == {lost}
+    assert drop["ir"] == drop["onnx"] and drop["ir"]["AP"] == 0.0
+
+
+@pytest.mark.parametrize("variant", ["onnx", "ir"])
+def test_a_float_variant_that_loses_is_refused(compare, tmp_path, variant):
+    done = compare(variant, 0.05)
+    assert done.returncode == 1
+    assert f"{variant} lost 10.00 points of AP" in done.stderr
+    assert not (tmp_path / "drop.json").exists()

@@ -1,0 +1,59 @@
+"""OpenVINO ModelAPI runs the models as they are, by what they say of themselves."""
+
+import cv2
+import numpy as np
+import openvino as ov
+import pytest
+
+from detector.backends import OpenVinoBackend
+from detector.detector import CONFIDENCE, NMS_IOU, detect
+from stages import quantize
+from stages.common.coco import read_coco
+
+pytest.importorskip("model_api", reason="openvino-model-api needs Python 3.11")
+from model_api.adapters import OpenvinoAdapter, create_core
+from model_api.models import Model
+
+# In bfloat16 ModelAPI computes the size of the resized picture in bfloat16, too.
+F32 = {"INFERENCE_PRECISION_HINT": "f32"}
+
+
+@pytest.fixture(scope="module")
+def int8(trained):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(trained)
+        lists = [trained / f"split/{name}.json" for name in ("calibration", "val")]
+        quantize.main(trained / "ir", *lists, trained / "dataset", trained / "int8")
+    return trained / "int8"
+
+
+@pytest.mark.parametrize("variant", ["ir", "int8"])
+def test_modelapi_finds_the_boxes_that_we_find(trained, int8, variant):
+    path = trained / variant
+    adapter = OpenvinoAdapter(
+        create_core(), str(path / "yolox.xml"), device="CPU", plugin_config=F32
+    )
+    model, backend = Model.create_model(adapter), OpenVinoBackend(path, "f32")
+    found = 0
+    for image in read_coco(trained / "split/val.json")["images"]:
+        image_bgr = cv2.imread(str(trained / "dataset/images" / image["file_name"]))
+        boxes_xyxy, scores, _ = detect(backend, image_bgr, CONFIDENCE, NMS_IOU)
+        result = model(image_bgr)
+        # Its resize differs by a grey level here and there: what is at the threshold may go.
+        sure = scores > CONFIDENCE + 0.05
+        theirs = np.array(result.bboxes, float).reshape(-1, 4)
+        assert set(result.label_names) <= {"LP"}
+        for box in boxes_xyxy[sure]:
+            assert np.abs(theirs - box).max(axis=1).min() <= 1.0
+        assert (np.array(result.scores) > CONFIDENCE + 0.05).sum() == sure.sum()
+        found += sure.sum()
+    assert found > 5
+
+
+def test_keys_of_dl_streamer_are_there(int8):
+    info = ov.Core().read_model(int8 / "yolox.xml").get_rt_info(["model_info"])
+    assert {key: info[key].astype(str) if hasattr(info[key], "astype") else info[key]
+            for key in ("resize_type", "pad_value", "reverse_input_channels", "labels")} == {
+        "resize_type": "fit_to_window", "pad_value": "114", "reverse_input_channels": "False",
+        "labels": "LP",
+    }  # fmt: skip

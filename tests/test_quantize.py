@@ -1,0 +1,152 @@
+"""INT8: what is quantized, on which frames, and how accuracy control ends."""
+
+import hashlib
+import re
+import shutil
+
+import openvino as ov
+import pytest
+import yaml
+
+from stages.common.coco import read_coco
+from stages.common.files import write_json
+from stages.common.params import Evaluate, Quantize
+from stages.quantizing import recipe
+from stages.quantizing.accuracy import Judge
+
+
+def test_swish_stays_fused_and_no_quantizer_splits_it(models):
+    quantized = ov.Core().read_model(models / "int8/yolox.xml")
+    kinds = [op.get_type_name() for op in quantized.get_ops()]
+    assert (kinds.count("Swish"), kinds.count("Sigmoid")) == (104, 6)
+    readers = [
+        target.get_node().get_type_name()
+        for op in quantized.get_ops()
+        if op.get_type_name() == "FakeQuantize"
+        and op.input_value(0).get_node().get_type_name() not in ("Constant", "Convert")
+        for target in op.output(0).get_target_inputs()
+    ]
+    assert readers
+    assert "Multiply" not in readers
+
+
+@pytest.mark.parametrize(
+    ("keep_float", "in_int8"), [(("predictions", "depthwise"), 74), ((), 113)]
+)
+def test_convolutions_that_should_be_are_int8(models, blob, keep_float, in_int8):
+    params = Quantize(keep_float=keep_float)
+    model = ov.Core().read_model(models / "ir/yolox.xml")
+    quantized = recipe.quantize(model, [blob] * 2, params)
+    compiled = ov.Core().compile_model(quantized, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    kernels = [
+        op.get_rt_info()["primitiveType"].astype(str).lower()
+        for op in compiled.get_runtime_model().get_ops()
+        if "Convolution" in op.get_rt_info()["layerType"].astype(str)
+    ]
+    assert (len(kernels), sum(kernel.endswith("_i8") for kernel in kernels)) == (113, in_int8)
+
+
+@pytest.mark.parametrize(
+    ("role", "channels"),
+    [
+        ("predictions", [1, 1, 1, 3, 3, 3, 4, 4, 4]),  # objectness, three classes, box
+        ("stem", [16]),
+        ("first_block", [16, 32]),  # depthwise, pointwise
+    ],
+)
+def test_convolutions_are_found_by_their_role(models, role, channels):
+    model = ov.Core().read_model(models / "ir/yolox.xml")
+    names = set(recipe.with_roles(model, (role,)))
+    found = [op for op in recipe.convolutions(model) if op.get_friendly_name() in names]
+    assert sorted(op.output(0).shape[1] for op in found) == channels
+
+
+def test_the_role_depthwise_has_all_depthwise_convolutions(models):
+    model = ov.Core().read_model(models / "ir/yolox.xml")
+    grouped = [op.get_friendly_name() for op in model.get_ops()
+               if op.get_type_name() == "GroupConvolution"]  # fmt: skip
+    assert recipe.with_roles(model, ("depthwise",)) == sorted(grouped)
+
+
+@pytest.fixture
+def quantize(run_stage, models, tiny_dataset, tmp_path):
+    """Runs the stage in an empty folder, with changed lists, data set or parameters."""
+
+    def run(calibration=None, dataset=None, **params):
+        content = {"data": {"export": "x.zip"}, "quantize": params}
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+        return run_stage(
+            "quantize", models / "ir", calibration or tiny_dataset / "split/calibration.json",
+            tiny_dataset / "split/val.json", dataset or tiny_dataset / "dataset", "int8",
+            cwd=tmp_path,
+        )  # fmt: skip
+
+    return run
+
+
+def test_the_input_has_a_step_for_every_byte(models):
+    quantized = ov.Core().read_model(models / "int8/yolox.xml")
+    (reader,) = (target.get_node() for target in quantized.input(0).get_target_inputs())
+    assert reader.get_type_name() == "FakeQuantize"
+    limits = [float(reader.input_value(port).get_node().data.item()) for port in range(1, 5)]
+    assert limits == [0.0, 255.0, 0.0, 255.0]
+    assert reader.get_attributes()["levels"] == 256
+
+
+def test_the_card_names_files_and_origins(models):
+    text = (models / "int8/README.md").read_text()
+    for path in (models / "int8/yolox.xml", models / "int8/yolox.bin", models / "ir/yolox.bin"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in text
+    assert "a b, c, ü" in text and "input 64x96" in text
+    assert "calibrated on 4 train images" in text
+    assert "head.reg_preds.0" in text
+    params = yaml.safe_load(text.split("```yaml")[1].split("```")[0])
+    assert set(params) == {"model", "train", "quantize"}
+
+
+def test_val_images_do_not_calibrate(quantize, tiny_dataset, tmp_path):
+    shutil.copy(tiny_dataset / "split/val.json", tmp_path / "calibration.json")
+    done = quantize(tmp_path / "calibration.json")
+    assert done.returncode == 1
+    assert "holds 2 val images, first default/5.png" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "int8").exists()
+
+
+def test_an_empty_calibration_list_is_refused(quantize, tiny_dataset, tmp_path):
+    coco = read_coco(tiny_dataset / "split/calibration.json")
+    write_json(tmp_path / "calibration.json", {**coco, "images": []})
+    done = quantize(tmp_path / "calibration.json")
+    assert done.returncode == 1
+    assert "lists no images" in done.stderr.splitlines()[-1]
+
+
+def test_an_unreadable_frame_is_refused(quantize, tiny_dataset, tmp_path):
+    shutil.copytree(tiny_dataset / "dataset", tmp_path / "dataset")
+    (tmp_path / "dataset/images/default/2.png").write_bytes(b"\x89PNG")
+    done = quantize(dataset=tmp_path / "dataset")
+    assert done.returncode == 1
+    assert "cannot read the picture" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "int8").exists()
+
+
+@pytest.mark.slow
+def test_accuracy_control_ends_within_the_drop(run_stage, trained, tmp_path):
+    """On a detector that finds something: INT8 of every layer loses, the result hardly."""
+    params = {"data": {"export": "x.zip"},
+              "quantize": {"method": "accuracy_aware", "max_drop": 0.3, "preset": "performance",
+                           "keep_float": []}}  # fmt: skip
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    lists = [trained / f"split/{name}.json" for name in ("calibration", "val")]
+    done = run_stage("quantize", trained / "ir", *lists, trained / "dataset", "int8", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    aps = [float(ap) for ap in re.findall(r"model \d+: AP (\d\.\d+)", done.stderr)]
+    assert aps[0] - aps[1] > 0.003 >= aps[0] - aps[-1]
+    put_back = done.stdout.split("put back: ")[1].split(";")[0]
+    assert "backbone" in put_back or "head" in put_back
+
+
+def test_accuracy_control_stops_when_time_is_over(trained):
+    """NNCF is told that nothing was lost, without running anything."""
+    judge = Judge(trained / "split/val.json", trained / "dataset/images", (256, 448), Evaluate())
+    judge.aps, judge.end = [0.75], 0.0
+    assert judge(None, judge.coco["images"]) == (0.75, [])
