@@ -134,7 +134,8 @@ def test_a_second_run_does_nothing(repository):
 
 def test_a_quantize_parameter_runs_only_what_follows(repository):
     output = repository.run("dvc", "exp", "run", "-S", "quantize.preset=performance").stdout
-    assert repository.stages_run(output) == AFTER_QUANTIZE
+    # An untrained model may find nothing, in INT8 neither: then there is nothing to compare anew.
+    assert AFTER_QUANTIZE - {"compare"} <= repository.stages_run(output) <= AFTER_QUANTIZE
     changed = repository.run("dvc", "params", "diff").stdout
     assert "quantize.preset" in changed and "performance" in changed
     repository.run("git", "checkout", "-q", ".")

@@ -30,9 +30,7 @@ def test_swish_stays_fused_and_no_quantizer_splits_it(models):
     assert "Multiply" not in readers
 
 
-@pytest.mark.parametrize(
-    ("keep_float", "in_int8"), [(("predictions", "depthwise"), 74), ((), 113)]
-)
+@pytest.mark.parametrize(("keep_float", "in_int8"), [(("predictions", "depthwise"), 74), ((), 113)])
 def test_convolutions_that_should_be_are_int8(models, blob, keep_float, in_int8):
     params = Quantize(keep_float=keep_float)
     model = ov.Core().read_model(models / "ir/yolox.xml")
