@@ -9,7 +9,7 @@ from conftest import ROOT
 
 from stages import evaluate
 from stages.common import bootstrap
-from stages.common.bootstrap import interval, paired_interval, weighted_ap
+from stages.common.bootstrap import expanded, interval, paired_interval, weighted_ap
 from stages.common.score import score
 
 SHUFFLED_IDS = [7, 3, 12, 5, 1, 9, 20, 2, 15, 11]  # COCO files need not list images by id
@@ -156,6 +156,15 @@ def test_interval_is_binomial_where_each_image_is_hit_or_miss(images, found):
     # Precision is 1 up to the recall that is reached, so AP is the share of images found.
     expected = [binomial_percentile(images, found / images, p) / images for p in (2.5, 97.5)]
     assert interval(part_found(images, found)) == pytest.approx(expected, abs=1.2 / images)
+
+
+@pytest.mark.parametrize(
+    ("images", "share"),
+    # By hand for 8 images: t is 2.365, sqrt(8 / 7) * 2.365 = 2.528, beyond which lie 0.57 %.
+    [(2, 0.0), (8, 0.0057), (50, 0.0212), (1000, 0.0249)],
+)
+def test_few_images_get_a_wider_interval(images, share):
+    assert expanded(images) == pytest.approx(share, abs=1e-4)
 
 
 def test_resamples_without_any_box_do_not_count():
