@@ -59,7 +59,7 @@ def main(
         out_html,
         page.render(
             **facts(params, coco, table, sentences, speed["host"]),
-            **what_ran(metrics / "kernels"),
+            **what_ran(metrics / "kernels", params.quantize.keep_float),
             per_class=per_class(accuracy, drop["int8"]),
             precision_recall=pictures.precision_recall_svg(metrics / "curves"),
             training=pictures.training_svg(metrics / "train"),
@@ -85,12 +85,14 @@ def facts(params: Params, coco: dict, table: list[Row], sentences: list[str], ho
     }
 
 
-def what_ran(kernels: Path) -> dict:
+def what_ran(kernels: Path, keep_float: tuple[str, ...]) -> dict:
     """What the convolutions of the OpenVINO variants really computed in."""
     layers = {key: read_kernels(kernels / f"{key}.csv") for key in ("ir", "int8")}
+    meant, others = float_layers(layers["int8"], keep_float)
     return {
         "kernels": [(NAMES[key], shares(rows)) for key, rows in layers.items()],
-        "float_layers": float_layers(layers["int8"]),
+        "meant_float": f"{meant} ({', '.join(keep_float)})" if meant else "none",
+        "fell_out": others,
     }
 
 

@@ -45,8 +45,9 @@ def test_verdict_names_the_fastest_variant_that_is_accurate_enough():
 @pytest.mark.parametrize(
     ("int8_fps", "images", "max_drop", "said"),
     [
-        (60.0, 60, 9.0, ["INT8 lost 2.0 points of AP, 95 % interval 0.5 to 3.5; 9 pass."]),
-        (60.0, 60, None, ["INT8 lost 2.0 points of AP, 95 % interval 0.5 to 3.5; any loss passes"]),
+        (60.0, 60, 9.0, ["INT8 lost 2.0 points of AP, 95 % interval 0.5 to 3.5; gate.max_drop "
+                         "allows 9."]),
+        (60.0, 60, None, ["INT8 lost 2.0 points of AP, 95 % interval 0.5 to 3.5; the gate is off"]),
         (25.0, 60, 9.0, ["INT8 is not worth it here: 25 FPS against 30 of FP16", "INT8 lost"]),
         (60.0, 49, 9.0, ["INT8 lost", "Accuracy comes from 49 val images with 80 boxes. 95 % "
                          "interval of PyTorch's AP: 0.37 to 0.61."]),
@@ -104,11 +105,13 @@ def test_frames_with_the_largest_difference_come_first():
 
 def test_kernels_are_counted_by_what_they_compute_in(tmp_path):
     (tmp_path / "int8.csv").write_text(
-        "layer,precision,share\nstem,i8,0.5\nhead.reg_preds.0,bf16,0.1\ndark2,i8,0.4\n"
+        "layer,precision,share\nstem,i8,0.5\nhead.reg_preds.0,bf16,0.1\ndark3,f32,0.2\n"
+        "dark2.dconv,i8,0.2\n"
     )
     layers = read_kernels(tmp_path / "int8.csv")
-    assert shares(layers) == [("i8", 2, "90 %"), ("bf16", 1, "10 %")]
-    assert float_layers(layers) == ["head.reg_preds.0"]
+    assert shares(layers) == [("i8", 2, "70 %"), ("f32", 1, "20 %"), ("bf16", 1, "10 %")]
+    assert float_layers(layers, ("predictions", "depthwise")) == (1, ["dark3"])
+    assert float_layers(layers, ()) == (0, ["head.reg_preds.0", "dark3"])
 
 
 def test_markdown_is_one_table():

@@ -12,16 +12,10 @@ import openvino as ov
 from openvino import opset13
 
 from stages.common.params import Quantize
+from stages.common.roles import has_role
 from stages.quantizing.calibration import Blobs
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
-# Convolutions by their part in YOLOX, found by the names that `export` gives them.
-ROLES = {
-    "predictions": r"head\.(cls|reg|obj)_preds\.",
-    "stem": r"backbone\.backbone\.stem\b",
-    "first_block": r"backbone\.backbone\.dark2\.0\b",
-    "depthwise": r"\.dconv\b",
-}
 
 
 def quantize(model: ov.Model, blobs: Blobs, params: Quantize) -> ov.Model:
@@ -51,9 +45,8 @@ def nncf_arguments(model: ov.Model, frames: int, params: Quantize) -> dict:
 
 def with_roles(model: ov.Model, roles: tuple[str, ...]) -> list[str]:
     """Names of the convolutions that have one of these roles, sorted."""
-    patterns = [ROLES[role] for role in roles]
     names = [op.get_friendly_name() for op in convolutions(model)]
-    return sorted(name for name in names if any(re.search(p, name) for p in patterns))
+    return sorted(name for name in names if has_role(name, roles))
 
 
 def float_convolutions(quantized: ov.Model) -> list[str]:

@@ -4,6 +4,8 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
+from stages.common.roles import has_role
+
 
 def read_kernels(path: Path) -> list[dict]:
     """Rows with `layer`, `precision` and `share` (of the time of all convolutions)."""
@@ -21,6 +23,16 @@ def shares(layers: list[dict]) -> list[tuple[str, int, str]]:
     return [(name, counts[name], f"{100 * times[name]:.0f} %") for name in by_time]
 
 
-def float_layers(layers: list[dict]) -> list[str]:
-    """Names of the convolutions that do not run in INT8."""
-    return [layer["layer"] for layer in layers if layer["precision"] != "i8"]
+def float_layers(layers: list[dict], roles: tuple[str, ...]) -> tuple[int, list[str]]:
+    """The convolutions that do not run in INT8.
+
+    Args:
+        layers: of the INT8 variant, see `read_kernels`.
+        roles: `quantize.keep_float`.
+
+    Returns:
+        How many of them were meant to stay float by their role, and the names of the others.
+    """
+    names = [layer["layer"] for layer in layers if layer["precision"] != "i8"]
+    others = [name for name in names if not has_role(f"{name}.", roles)]
+    return len(names) - len(others), others

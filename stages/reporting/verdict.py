@@ -16,9 +16,11 @@ def verdict(
         max_drop: `gate.max_drop`, points of 0.01; None allows any.
     """
     chosen = to_deploy(accuracy, speed, max_drop)
-    within = "" if max_drop is None else f" that loses at most {max_drop:g} points of AP"
+    within = (
+        "" if max_drop is None else f" whose AP is within {max_drop:g} of PyTorch's, in points,"
+    )
     said = [
-        f"Deploy {NAMES[chosen]} on this machine: the fastest variant{within}, with "
+        f"Deploy {NAMES[chosen]} on this machine: the fastest variant{within} with "
         f"{speed[chosen]['throughput_fps']:g} FPS, {speed[chosen]['speedup_vs_torch']:g} times "
         f"PyTorch, at AP {accuracy[chosen]['as_deployed']['AP']:.3f} against "
         f"{accuracy['torch']['AP']:.3f}."
@@ -30,7 +32,7 @@ def verdict(
             f"{speed['ir']['precision']}. A larger model or another processor may decide otherwise."
         )
     low, high = drop["int8"]["interval"]
-    allowed = "any loss passes, gate.max_drop is off" if max_drop is None else f"{max_drop:g} pass"
+    allowed = "the gate is off" if max_drop is None else f"gate.max_drop allows {max_drop:g}"
     said.append(
         f"INT8 lost {drop['int8']['AP']:.1f} points of AP, 95 % interval {low:.1f} to {high:.1f}; "
         f"{allowed}."
