@@ -16,11 +16,9 @@ def verdict(
         max_drop: `gate.max_drop`, points of 0.01; None allows any.
     """
     chosen = to_deploy(accuracy, speed, max_drop)
-    within = (
-        "" if max_drop is None else f" whose AP is within {max_drop:g} of PyTorch's, in points,"
-    )
+    within = "" if max_drop is None else f" at most {max_drop:.1f} points of AP below PyTorch"
     said = [
-        f"Deploy {NAMES[chosen]} on this machine: the fastest variant{within} with "
+        f"Deploy {NAMES[chosen]} on this machine: the fastest variant{within}, with "
         f"{speed[chosen]['throughput_fps']:g} FPS, {speed[chosen]['speedup_vs_torch']:g} times "
         f"PyTorch, at AP {accuracy[chosen]['as_deployed']['AP']:.3f} against "
         f"{accuracy['torch']['AP']:.3f}."
