@@ -139,8 +139,9 @@ def test_accuracy_control_ends_within_the_drop(run_stage, trained, tmp_path):
     assert done.returncode == 0, done.stderr
     aps = [float(ap) for ap in re.findall(r"model \d+: AP (\d\.\d+)", done.stderr)]
     assert aps[0] - aps[1] > 0.003 >= aps[0] - aps[-1]
-    put_back = done.stdout.split("put back: ")[1].split(";")[0]
-    assert "backbone" in put_back or "head" in put_back
+    put_back = done.stdout.split("put back: ")[1].split(";")[0].split(", ")
+    assert 0 < len(put_back) < 40
+    assert all(name.startswith(("backbone.", "head.")) for name in put_back)
 
 
 def test_accuracy_control_stops_when_time_is_over(trained):

@@ -108,6 +108,7 @@ def quantize_within(model: ov.Model, blobs: Blobs, judge: Judge, params: Quantiz
     drop = 100 * (judge.aps[0] - judge.ap(quantized))
     told = set(with_roles(model, params.keep_float))
     back = [name for name in float_convolutions(quantized) if name not in told]
+    back = [name.removesuffix("/WithoutBiases").removesuffix(".conv") for name in back]
     print(f"put back: {', '.join(back) or 'nothing'}; AP drop {drop:+.2f} points on val")
     if drop > params.max_drop:
         print(

@@ -16,6 +16,7 @@ from stages.common.roles import has_role
 from stages.quantizing.calibration import Blobs
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
+INTEGERS = (ov.Type.i8, ov.Type.u8)
 
 
 def quantize(model: ov.Model, blobs: Blobs, params: Quantize) -> ov.Model:
@@ -50,11 +51,18 @@ def with_roles(model: ov.Model, roles: tuple[str, ...]) -> list[str]:
 
 
 def float_convolutions(quantized: ov.Model) -> list[str]:
-    """Names of the convolutions whose weights no quantizer precedes, in the model's order."""
+    """Names of the convolutions whose weights are not quantized, in the model's order.
+
+    NNCF leaves quantized weights as floats behind a quantizer, or after accuracy control as
+    integers.
+    """
     return [
         op.get_friendly_name()
         for op in convolutions(quantized)
-        if not any(source.get_type_name() == "FakeQuantize" for source in weights_path(op))
+        if not any(
+            source.get_type_name() == "FakeQuantize" or source.get_element_type() in INTEGERS
+            for source in weights_path(op)
+        )
     ]
 
 
