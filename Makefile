@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro look bench test test-quick lint lock clean
+.PHONY: help repro look bench ruler test test-quick lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,10 @@ look: $(INSTALLED)  ## show the data on one page, data/look.html, before anythin
 
 bench: $(INSTALLED)  ## compare the import of 10,000 pictures with plain decoding; some minutes
 	@$(RUN) python -m benchmarks.ingest
+
+ruler: $(INSTALLED)  ## compare models/int8 on VIDEO=file with OpenVINO's own benchmark_app
+	@[ -n "$(VIDEO)" ] || { echo "say which video: make ruler VIDEO=drive.mp4"; exit 1; }
+	@$(RUN) python -m benchmarks.ruler models/int8/yolox.xml "$(VIDEO)"
 
 test: $(INSTALLED) lint  ## check style and run all tests
 	@$(RUN) python -m pytest
@@ -40,7 +44,7 @@ lock: $(INSTALLED)  ## compile requirements/*.in to locked, hashed files
 clean:  ## remove the environment; data, models and metrics stay
 	rm -rf $(VENV)
 
-$(INSTALLED): requirements/openvino.txt requirements/dev.txt requirements/modelapi.txt
+$(INSTALLED): requirements/openvino.txt requirements/dev.txt requirements/modelapi.txt pyproject.toml
 	@command -v git > /dev/null || { echo "git is missing: install it"; exit 1; }
 	@for python in python3 python3.12 python3.11 python3.10; do \
 	  if $$python -c 'import sys, venv, ensurepip; exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
@@ -52,5 +56,7 @@ $(INSTALLED): requirements/openvino.txt requirements/dev.txt requirements/modela
 	[ -x $(VENV)/bin/python ] || $$found -m venv $(VENV); \
 	install="$(VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes"; \
 	$$install -r requirements/openvino.txt -r requirements/dev.txt && \
-	$$install --no-deps -r requirements/modelapi.txt
+	$$install --no-deps -r requirements/modelapi.txt && \
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps \
+	    --no-build-isolation -e .
 	@touch $@

@@ -19,16 +19,20 @@ import openvino as ov
 from nncf.quantization.advanced_parameters import OverflowFix
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Ranges
 
-from detector.backends import IR_FILE, OpenVinoBackend
-from stages.benchmark import asynchronous, take_turns
+from benchmarks.turns import in_turns
+from detector.model_file import IR_FILE
+from detector.openvino_backend import OpenVinoBackend
 from stages.common.bootstrap import paired_interval
 from stages.common.coco import read_coco
 from stages.common.ir_file import save_ir
-from stages.common.params import Benchmark, Evaluate, Quantize
+from stages.common.params import Evaluate, Quantize
 from stages.common.score import score
 from stages.evaluate import detections_of
 from stages.quantizing.calibration import Blobs, calibration_paths
 from stages.quantizing.recipe import fix_input_range, nncf_arguments
+from stages.timing.modes import throughput_fps
+
+SLICE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -125,12 +129,15 @@ def accuracies_of(paths: dict[str, Path], arguments: argparse.Namespace) -> dict
 
 def speeds_of(paths: dict[str, Path], seconds: float) -> dict[str, float]:
     """Frames a second of throughput by name; medians of turns that all models take."""
-    blob = np.random.default_rng(0).uniform(
-        0, 255, (1, 3, *OpenVinoBackend(paths["FP16"]).input_hw)
-    )
-    variants = {name: asynchronous(path, blob.astype(np.float32)) for name, path in paths.items()}
-    take_turns(list(variants.values()), Benchmark(seconds=seconds, warmup_seconds=0.3))
-    return {name: float(np.median(v.throughputs_fps)) for name, v in variants.items()}
+    backends = {name: OpenVinoBackend(path, throughput=True) for name, path in paths.items()}
+    shape = (*backends["FP16"].input_hw, 3)
+    canvas_bgr = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    measured = {
+        name: lambda backend=backend: throughput_fps(backend, canvas_bgr, SLICE_SECONDS)
+        for name, backend in backends.items()
+    }
+    rounds = max(1, round(seconds / (SLICE_SECONDS * len(paths))))
+    return {name: float(np.median(fps)) for name, fps in in_turns(measured, rounds).items()}
 
 
 def print_table(accuracies: dict[str, tuple], speeds: dict[str, float]) -> None:

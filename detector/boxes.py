@@ -28,22 +28,36 @@ def fitted_hw(frame_hw: tuple[int, int], input_hw: tuple[int, int]) -> tuple[int
     return max(1, round(frame_hw[0] * scale)), max(1, round(frame_hw[1] * scale))
 
 
-def letterbox(image_bgr: np.ndarray, input_hw: tuple[int, int]) -> np.ndarray:
+def letterbox(
+    image_bgr: np.ndarray, input_hw: tuple[int, int], canvas_bgr: np.ndarray | None = None
+) -> np.ndarray:
     """Scales a frame to fit the model's input and pads it right and below.
 
     Args:
         image_bgr: uint8 [height, width, 3].
         input_hw: height and width of the model's input, multiples of 32.
+        canvas_bgr: uint8 [*input_hw, 3], written to instead of a new one.
 
     Returns:
-        float32 [1, 3, *input_hw] with values 0..255.
+        The canvas.
     """
-    new_hw = fitted_hw(image_bgr.shape[:2], input_hw)
-    canvas = np.full((*input_hw, 3), PAD_VALUE, np.uint8)
-    canvas[: new_hw[0], : new_hw[1]] = cv2.resize(
-        image_bgr, new_hw[::-1], interpolation=cv2.INTER_LINEAR
+    if canvas_bgr is None:
+        canvas_bgr = np.empty((*input_hw, 3), np.uint8)
+    height, width = fitted_hw(image_bgr.shape[:2], input_hw)
+    cv2.resize(
+        image_bgr,
+        (width, height),
+        dst=canvas_bgr[:height, :width],
+        interpolation=cv2.INTER_LINEAR,
     )
-    return np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], np.float32)
+    canvas_bgr[height:] = PAD_VALUE
+    canvas_bgr[:height, width:] = PAD_VALUE
+    return canvas_bgr
+
+
+def as_blob(canvas_bgr: np.ndarray) -> np.ndarray:
+    """A letterboxed frame, uint8 [height, width, 3], as float32 [1, 3, height, width], 0..255."""
+    return np.ascontiguousarray(canvas_bgr.transpose(2, 0, 1)[None], np.float32)
 
 
 def anchor_count(input_hw: tuple[int, int]) -> int:

@@ -1,61 +1,51 @@
 """Benchmark: speed of all variants, interleaved in one process on this machine.
 
 In:   models/yolox.pth, models/yolox.onnx, models/ir, models/int8
-      data/split/val.json, data/dataset   a real frame
+      data/split/val.json, data/dataset   real frames
       metrics/machine.json                a dependency, so that figures never change machines
-Out:  metrics/speed.json   for each variant latency_ms_p50, _p90, _p99 (one frame at a time),
-                           throughput_fps, precision (read back), speedup_vs_torch; and `host`
+Out:  metrics/speed.json   for each variant speedup_vs_torch and its 95 % interval, throughput_fps,
+                           end_to_end_fps, latency_ms_p50, _p90, _p99, precision (read back),
+                           threads, streams; and `host`
       metrics/kernels/<variant>.csv   what each convolution of ir and int8 really computes in, and
                            its share of their time
 
-Variants take turns in short slices until `benchmark.seconds` are over, so that all of them meet
-the same noise. Figures are medians over the rounds; speedup_vs_torch is the median of the ratios
-within a round. What is timed is inference alone, on a frame that is already letterboxed.
+`ir` runs in what OpenVINO chooses here, often bfloat16; `ir_f32` is the same file in float32.
+Latency is one frame at a time on all cores; throughput is inference alone with as many frames at
+once as each runtime wants; end to end is an encoded video, decoded, detected in and drawn on.
+
+Variants take turns in short slices, so that all of them meet the same noise, until the interval of
+every speed-up is narrower than 3 % or `benchmark.seconds` are over. Figures are medians over the
+rounds; speedup_vs_torch is the median of the ratios of throughput within a round.
 
 Run:  python -m stages.benchmark models/yolox.pth models/yolox.onnx models/ir models/int8 \
           data/split/val.json data/dataset metrics/machine.json metrics/speed.json \
           metrics/kernels
 """
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import torch
 
-from detector.backends import OnnxBackend, OpenVinoBackend
 from detector.boxes import letterbox
+from detector.detector import Detector
+from detector.onnx_backend import OnnxBackend
+from detector.openvino_backend import OpenVinoBackend
 from stages.common.cli import run_stage
 from stages.common.coco import read_coco, read_image
 from stages.common.files import read_json, write_json, write_text
 from stages.common.host import usable_cores
-from stages.common.params import Benchmark, load_params
-from stages.common.progress import progress
+from stages.common.params import load_params
 from stages.common.yolox_model import load_torch_backend
 from stages.timing.kernels import csv_text, kernels_of
+from stages.timing.modes import end_to_end_fps, latencies_ms, throughput_fps, write_clip
+from stages.timing.turns import Variant, interval, ratio, take_turns
 
-SLICE_SECONDS = 0.4  # of one mode of one variant within a round
+SLICE_SECONDS = 1.5  # of one variant within a round
+CLIP_IMAGES = 20  # different ones in the video
 VERSIONS = ("torch", "onnxruntime", "openvino", "nncf")
-
-
-@dataclass
-class Variant:
-    """One model in one runtime, and what was measured of it.
-
-    Attributes:
-        infer: one letterboxed frame, synchronously.
-        infer_many: frames as fast as possible for a number of seconds; returns how many.
-    """
-
-    precision: str
-    infer: Callable[[], object]
-    infer_many: Callable[[float], int]
-    latencies_ms: list[float] = field(default_factory=list)
-    throughputs_fps: list[float] = field(default_factory=list)
 
 
 def main(
@@ -72,86 +62,85 @@ def main(
     """Times all variants, and looks which kernels run in those of OpenVINO."""
     params = load_params().benchmark
     torch.set_num_threads(usable_cores())
-    backend = load_torch_backend(pth)
-    first = dataset / "images" / read_coco(val)["images"][0]["file_name"]
-    blob = letterbox(read_image(first), backend.input_hw)
-    variants = {
-        "torch": synchronous(backend, blob),
-        "onnx": synchronous(OnnxBackend(onnx), blob),
-        "ir": asynchronous(ir, blob),
-        "int8": asynchronous(int8, blob),
-    }
-    take_turns(list(variants.values()), params)
+    files = [image["file_name"] for image in read_coco(val)["images"][:CLIP_IMAGES]]
+    images_bgr = [read_image(dataset / "images" / name) for name in files]
+    with tempfile.TemporaryDirectory() as scratch:
+        clip = Path(scratch, "clip.mp4")
+        write_clip(clip, images_bgr)
+        variants = {
+            "torch": torch_variant(pth, images_bgr[0], clip),
+            "onnx": onnx_variant(onnx, images_bgr[0], clip),
+            "ir_f32": openvino_variant(ir, images_bgr[0], clip, "f32"),
+            "ir": openvino_variant(ir, images_bgr[0], clip),
+            "int8": openvino_variant(int8, images_bgr[0], clip),
+        }
+        take_turns(list(variants.values()), params.seconds, params.warmup_seconds, SLICE_SECONDS)
     host = {**read_json(machine), "versions": {name: version(name) for name in VERSIONS}}
     write_json(out, {**summarize(variants), "host": host})
     for name, model in (("ir", ir), ("int8", int8)):
-        write_text(kernels / f"{name}.csv", csv_text(kernels_of(model, blob)))
+        write_text(kernels / f"{name}.csv", csv_text(kernels_of(model, images_bgr[0])))
 
 
-def synchronous(backend, blob: np.ndarray) -> Variant:
-    """A runtime that spreads one frame over all cores: frames follow each other."""
-
-    def infer_many(seconds: float) -> int:
-        return repeat(lambda: backend.infer(blob), seconds)
-
-    return Variant(backend.precision, lambda: backend.infer(blob), infer_many)
+def torch_variant(path: Path, image_bgr: np.ndarray, clip: Path) -> Variant:
+    """PyTorch as most people run it: eager, all cores on one frame, one frame after the other."""
+    backend = load_torch_backend(path)
+    facts = {"threads": usable_cores(), "streams": 1}
+    return variant_of(backend, backend, image_bgr, clip, facts)
 
 
-def asynchronous(path: Path, blob: np.ndarray) -> Variant:
-    """OpenVINO: one model compiled for latency, one for throughput with a queue of requests."""
-    latency = OpenVinoBackend(path)
-    queue = ov.AsyncInferQueue(OpenVinoBackend(path, hint="THROUGHPUT").compiled)
-
-    def infer_many(seconds: float) -> int:
-        count = repeat(lambda: queue.start_async({0: blob}), seconds)
-        queue.wait_all()
-        return count
-
-    return Variant(latency.precision, lambda: latency.infer(blob), infer_many)
+def onnx_variant(path: Path, image_bgr: np.ndarray, clip: Path) -> Variant:
+    throughput = OnnxBackend(path, throughput=True)
+    facts = {"threads": usable_cores(), "streams": throughput.in_flight - 1}
+    return variant_of(OnnxBackend(path), throughput, image_bgr, clip, facts)
 
 
-def repeat(action: Callable[[], object], seconds: float) -> int:
-    """Calls `action` until the time is over, at least once; returns how often."""
-    end, count = time.perf_counter() + seconds, 0
-    while not count or time.perf_counter() < end:
-        action()
-        count += 1
-    return count
+def openvino_variant(
+    path: Path, image_bgr: np.ndarray, clip: Path, precision: str | None = None
+) -> Variant:
+    """OpenVINO: one model compiled for latency, one for throughput."""
+    throughput = OpenVinoBackend(path, precision, throughput=True)
+    facts = {
+        "threads": throughput.compiled.get_property("INFERENCE_NUM_THREADS"),
+        "streams": throughput.compiled.get_property("NUM_STREAMS"),
+    }
+    return variant_of(OpenVinoBackend(path, precision), throughput, image_bgr, clip, facts)
 
 
-def take_turns(variants: list[Variant], params: Benchmark) -> None:
-    """Warms every variant up, then measures round after round until the time is over."""
-    for variant in variants:
-        repeat(variant.infer, params.warmup_seconds)
-        variant.infer_many(params.warmup_seconds)
-    rounds = max(3, round(params.seconds / (2 * SLICE_SECONDS * len(variants))))
-    for _ in progress(range(rounds), "benchmark"):
-        for variant in variants:
-            variant.infer()  # the caches still hold the variant before
-            end = time.perf_counter() + SLICE_SECONDS
-            while time.perf_counter() < end:
-                started = time.perf_counter()
-                variant.infer()
-                variant.latencies_ms.append((time.perf_counter() - started) * 1e3)
-            started = time.perf_counter()
-            count = variant.infer_many(SLICE_SECONDS)
-            variant.throughputs_fps.append(count / (time.perf_counter() - started))
+def variant_of(latency, throughput, image_bgr: np.ndarray, clip: Path, facts: dict) -> Variant:
+    """The three ways to measure a model.
+
+    Args:
+        latency, throughput: the model, see `detector.backends`, compiled for either.
+        image_bgr: a frame.
+        clip: an encoded video.
+        facts: threads and streams.
+    """
+    canvas_bgr, detector = letterbox(image_bgr, latency.input_hw), Detector.of(throughput)
+    return Variant(
+        lambda seconds: latencies_ms(latency, canvas_bgr, seconds),
+        lambda seconds: throughput_fps(throughput, canvas_bgr, seconds),
+        lambda seconds: end_to_end_fps(detector, clip, seconds),
+        {"precision": throughput.precision, **facts},
+    )
 
 
 def summarize(variants: dict[str, Variant]) -> dict:
     """Medians, percentiles and ratios of what was measured, to 3 significant digits."""
-    torch_fps = np.array(variants["torch"].throughputs_fps)
-    return {
-        name: {
-            "speedup_vs_torch": digits(np.median(np.array(variant.throughputs_fps) / torch_fps)),
+    found = {}
+    for name, variant in variants.items():
+        ratios = ratio(variant, variants["torch"])
+        low, middle, high = interval(ratios)
+        found[name] = {
+            "speedup_vs_torch": digits(middle),
+            "speedup_interval": [digits(low), digits(high)],
             "throughput_fps": digits(np.median(variant.throughputs_fps)),
+            "end_to_end_fps": digits(np.median(variant.end_to_ends_fps)),
             "latency_ms_p50": digits(np.percentile(variant.latencies_ms, 50)),
             "latency_ms_p90": digits(np.percentile(variant.latencies_ms, 90)),
             "latency_ms_p99": digits(np.percentile(variant.latencies_ms, 99)),
-            "precision": variant.precision,
+            **variant.facts,
         }
-        for name, variant in variants.items()
-    }
+    return found
 
 
 def digits(value: float) -> float:

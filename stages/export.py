@@ -17,10 +17,10 @@ from pathlib import Path
 import onnx
 import torch
 
-from detector.backends import OnnxBackend
+from detector.onnx_backend import OnnxBackend
 from stages.common.cli import run_stage
 from stages.common.files import atomic_path
-from stages.common.parity import Tolerance, compare, frame_blobs
+from stages.common.parity import Tolerance, compare, frame_canvases
 from stages.common.sealed_onnx import seal
 from stages.common.weights import Weights, load_weights
 from stages.common.yolox_model import Decoded, TorchBackend, eval_model, with_one_stem
@@ -33,13 +33,13 @@ TOLERANCE = Tolerance(box=0.005, score=0.001)
 def main(weights_path: Path, val: Path, dataset: Path, out: Path) -> None:
     """Exports the weights to ONNX and checks the result on real frames before it is written."""
     weights = load_weights(weights_path)
-    blobs = frame_blobs(val, dataset, weights.input_hw)
+    canvases = frame_canvases(val, dataset, weights.input_hw)
     model = eval_model(weights)
     proto = to_onnx(Decoded(with_one_stem(model), weights.input_hw), weights)
     with atomic_path(out) as tmp:
         onnx.save(proto, tmp)
         original = TorchBackend(model, weights.labels, weights.input_hw)
-        print(compare("ONNX", original, OnnxBackend(tmp), blobs, TOLERANCE))
+        print(compare("ONNX", original, OnnxBackend(tmp), canvases, TOLERANCE))
 
 
 def to_onnx(model: torch.nn.Module, weights: Weights) -> onnx.ModelProto:

@@ -22,12 +22,13 @@ import numpy as np
 import openvino as ov
 from openvino import opset13
 
-from detector.backends import OnnxBackend, OpenVinoBackend
+from detector.onnx_backend import OnnxBackend
+from detector.openvino_backend import OpenVinoBackend
 from stages.common.cli import run_stage
 from stages.common.errors import Refusal
 from stages.common.files import atomic_path
 from stages.common.ir_file import describe, save_ir
-from stages.common.parity import Tolerance, compare, frame_blobs
+from stages.common.parity import Tolerance, compare, frame_canvases
 from stages.common.sealed_onnx import refuse_unsealed
 
 SMALL = 4096  # numbers; tensors below this stay in FP32
@@ -39,14 +40,14 @@ def main(onnx_path: Path, val: Path, dataset: Path, out_dir: Path) -> None:
     """Converts the ONNX model to an OpenVINO IR; large weights are stored in FP16."""
     refuse_unsealed(onnx_path)
     original = OnnxBackend(onnx_path)
-    blobs = frame_blobs(val, dataset, original.input_hw)
+    canvases = frame_canvases(val, dataset, original.input_hw)
     model = ov.convert_model(onnx_path)
     refuse_split_swish(model)
     halve_large_weights(model)
     describe(model, original.labels)
     with atomic_path(out_dir) as tmp:
         save_ir(model, tmp)
-        print(compare("FP16 IR", original, OpenVinoBackend(tmp, "f32"), blobs, TOLERANCE))
+        print(compare("FP16 IR", original, OpenVinoBackend(tmp, "f32"), canvases, TOLERANCE))
     ops = Counter(op.get_type_name() for op in model.get_ops())
     print(f"{ops['Convolution'] + ops['GroupConvolution']} convolutions, {ops['Swish']} fused SiLU")
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import openvino as ov
 
-from detector.backends import IR_FILE, OpenVinoBackend
+from detector.model_file import IR_FILE
+from detector.openvino_backend import OpenVinoBackend
 from stages.common.cli import run_stage
 from stages.common.files import atomic_path, write_text
 from stages.common.ir_file import save_ir

@@ -154,7 +154,7 @@ def models(tiny_pth, tiny_dataset, tmp_path_factory):
 
 
 @pytest.fixture
-def blob(tiny_dataset) -> np.ndarray:
+def canvas_bgr(tiny_dataset) -> np.ndarray:
     return letterbox(read_image(tiny_dataset / "dataset/images/default/5.png"), (64, 96))
 
 
@@ -174,3 +174,26 @@ def trained(tmp_path_factory) -> Path:
     export.main(ROOT / "models/pretrained.pth", *frames, folder / "yolox.onnx")
     ir.main(folder / "yolox.onnx", *frames, folder / "ir")
     return folder
+
+
+FRAMES = 30
+
+
+def write_video(path: Path, codec: str, frames: int = FRAMES) -> None:
+    """A white rectangle that moves over noise, 160x96, 25 frames a second."""
+    rng = np.random.default_rng(0)
+    background = rng.integers(0, 256, (96, 160, 3), np.uint8)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25.0, (160, 96))
+    for number in range(frames):
+        image_bgr = background.copy()
+        left = 4 * number % 120
+        cv2.rectangle(image_bgr, (left, 30), (left + 40, 60), (255, 255, 255), cv2.FILLED)
+        writer.write(image_bgr)
+    writer.release()
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
+    write_video(path, "mp4v")
+    return path

@@ -8,7 +8,7 @@ import torchvision
 from yolox.data.data_augment import preproc
 from yolox.utils import postprocess
 
-from detector.boxes import anchor_count, find_boxes, fitted_hw, letterbox, suppress
+from detector.boxes import anchor_count, as_blob, find_boxes, fitted_hw, letterbox, suppress
 from stages.common.yolox_model import Decoded, TorchBackend, anchor_grid, with_one_stem
 
 
@@ -25,9 +25,17 @@ from stages.common.yolox_model import Decoded, TorchBackend, anchor_grid, with_o
 def test_letterbox_is_the_one_of_yolox(frame_hw, input_hw):
     image_bgr = np.random.default_rng(0).integers(0, 256, (*frame_hw, 3), np.uint8)
     expected, _ = preproc(image_bgr, input_hw)
-    blob = letterbox(image_bgr, input_hw)
+    blob = as_blob(letterbox(image_bgr, input_hw))
     assert (blob.dtype, blob.shape) == (np.float32, (1, 3, *input_hw))
     np.testing.assert_array_equal(blob[0], expected)
+
+
+@pytest.mark.parametrize("frame_hw", [(720, 1280), (90, 30), (30, 90), (64, 96), (1, 500)])
+def test_a_canvas_that_was_used_before_is_written_over(frame_hw):
+    image_bgr = np.random.default_rng(0).integers(0, 256, (*frame_hw, 3), np.uint8)
+    canvas_bgr = np.full((64, 96, 3), 7, np.uint8)
+    assert letterbox(image_bgr, (64, 96), canvas_bgr) is canvas_bgr
+    np.testing.assert_array_equal(canvas_bgr, letterbox(image_bgr, (64, 96)))
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from detector.backends import OpenVinoBackend
 from detector.detector import CONFIDENCE, NMS_IOU, detect
+from detector.openvino_backend import OpenVinoBackend
 from stages import quantize
 from stages.common.coco import read_coco
 

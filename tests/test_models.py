@@ -11,9 +11,11 @@ import pytest
 import torch
 from yolox.config import YoloxConfig
 
-from detector.backends import OnnxBackend, OpenVinoBackend, load_backend
+from detector.backends import load_backend
 from detector.detector import Detector
 from detector.errors import ModelError
+from detector.onnx_backend import OnnxBackend
+from detector.openvino_backend import OpenVinoBackend
 from stages import export, ir
 from stages.common.coco import read_image
 from stages.common.errors import Refusal
@@ -24,16 +26,16 @@ from stages.common.yolox_model import build_model, load_torch_backend, start_fro
 
 # FP16 storage rounds weights to 11 bits; INT8 to 8. Boxes as a share of their longer side.
 @pytest.mark.parametrize(("file", "tolerance"), [("yolox.onnx", 1e-4), ("ir", 0.02), ("int8", 0.5)])
-def test_output_is_that_of_pytorch(models, blob, file, tolerance):
-    expected = load_torch_backend(models / "yolox.pth").infer(blob)
-    output = load_backend(models / file, "f32").infer(blob)
+def test_output_is_that_of_pytorch(models, canvas_bgr, file, tolerance):
+    expected = load_torch_backend(models / "yolox.pth").infer(canvas_bgr)
+    output = load_backend(models / file, "f32").infer(canvas_bgr)
     assert output.dtype == np.float32
     sides = expected[2:4].max(axis=0)
     np.testing.assert_allclose(output[:4] / sides, expected[:4] / sides, atol=tolerance)
     np.testing.assert_allclose(output[4:], expected[4:], atol=tolerance)
 
 
-def test_boxes_are_as_exact_in_bfloat16_as_their_convolutions(models, blob):
+def test_boxes_are_as_exact_in_bfloat16_as_their_convolutions(models, canvas_bgr):
     """The decode after the last convolutions is computed in float32, or 90 px would be rounded."""
     compiled = ov.Core().compile_model(
         models / "ir/yolox.xml", "CPU", {"INFERENCE_PRECISION_HINT": "bf16"}

@@ -104,7 +104,9 @@ def test_the_first_run_makes_everything(repository):
     assert speed["torch"]["speedup_vs_torch"] == 1.0
     for variant in ("torch", "onnx", "ir", "int8"):
         assert 0 < speed[variant]["latency_ms_p50"] <= speed[variant]["latency_ms_p99"]
-        assert speed[variant]["throughput_fps"] > 0
+        assert speed[variant]["throughput_fps"] > 0 and speed[variant]["end_to_end_fps"] > 0
+    assert set(speed) == {"torch", "onnx", "ir_f32", "ir", "int8", "host"}
+    assert speed["ir_f32"]["precision"] == "f32"
     assert speed["int8"]["precision"].startswith("i8")
     assert set(speed["host"]) == {"cpu", "cores", "isa", "system", "versions"}
     drop = repository.json("metrics/drop.json")

@@ -8,6 +8,7 @@ import openvino as ov
 import pytest
 import yaml
 
+from detector.boxes import as_blob
 from stages.common.coco import read_coco
 from stages.common.files import write_json
 from stages.common.params import Evaluate, Quantize
@@ -31,10 +32,10 @@ def test_swish_stays_fused_and_no_quantizer_splits_it(models):
 
 
 @pytest.mark.parametrize(("keep_float", "in_int8"), [(("predictions", "depthwise"), 74), ((), 113)])
-def test_convolutions_that_should_be_are_int8(models, blob, keep_float, in_int8):
+def test_convolutions_that_should_be_are_int8(models, canvas_bgr, keep_float, in_int8):
     params = Quantize(keep_float=keep_float)
     model = ov.Core().read_model(models / "ir/yolox.xml")
-    quantized = recipe.quantize(model, [blob] * 2, params)
+    quantized = recipe.quantize(model, [as_blob(canvas_bgr)] * 2, params)
     compiled = ov.Core().compile_model(quantized, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     kernels = [
         op.get_rt_info()["primitiveType"].astype(str).lower()

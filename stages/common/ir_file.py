@@ -6,9 +6,9 @@ from pathlib import Path
 
 import openvino as ov
 
-from detector.backends import IR_FILE
 from detector.boxes import PAD_VALUE
 from detector.detector import CONFIDENCE, NMS_IOU
+from detector.model_file import IR_FILE
 
 
 def save_ir(model: ov.Model, folder: Path) -> None:

@@ -25,14 +25,14 @@ class Tolerance:
     score: float
 
 
-def frame_blobs(frames: Path, dataset: Path, input_hw: tuple[int, int]) -> list[np.ndarray]:
-    """The first frames of a list as models take them, float32 [1, 3, *input_hw] each."""
+def frame_canvases(frames: Path, dataset: Path, input_hw: tuple[int, int]) -> list[np.ndarray]:
+    """The first frames of a list as backends take them, uint8 [*input_hw, 3] each."""
     images = read_coco(frames)["images"][:FRAMES]
     paths = [dataset / "images" / image["file_name"] for image in images]
     return [letterbox(read_image(path), input_hw) for path in paths]
 
 
-def compare(name: str, expected, found, blobs: list[np.ndarray], tolerance: Tolerance) -> str:
+def compare(name: str, expected, found, canvases: list[np.ndarray], tolerance: Tolerance) -> str:
     """Runs two backends on the same frames.
 
     Args:
@@ -45,7 +45,7 @@ def compare(name: str, expected, found, blobs: list[np.ndarray], tolerance: Tole
     Raises:
         Refusal: they are above the tolerance.
     """
-    pairs = [(expected.infer(blob), found.infer(blob)) for blob in blobs]
+    pairs = [(expected.infer(canvas), found.infer(canvas)) for canvas in canvases]
     box = max(float((np.abs(a - b)[:4] / a[2:4].max(axis=0)).max()) for a, b in pairs)
     score = max(float(np.abs(a - b)[4:].max()) for a, b in pairs)
     if not (box <= tolerance.box and score <= tolerance.score):
@@ -55,6 +55,6 @@ def compare(name: str, expected, found, blobs: list[np.ndarray], tolerance: Tole
             "was written; train again, or report this with your params.yaml"
         )
     return (
-        f"{name}, {found.precision}: on {len(blobs)} frames within {box:.1e} of a box's side "
+        f"{name}, {found.precision}: on {len(canvases)} frames within {box:.1e} of a box's side "
         f"and {score:.1e} of a score"
     )

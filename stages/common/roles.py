@@ -10,6 +10,11 @@ ROLES = {
 }
 
 
+def layer_name(name: str) -> str:
+    """A convolution's name without what OpenVINO and the exporter add to it."""
+    return name.split("/")[0].removesuffix(".conv")
+
+
 def has_role(name: str, roles: tuple[str, ...]) -> bool:
     """Whether a convolution of this name has one of the roles."""
     return any(re.search(ROLES[role], name) for role in roles)

@@ -7,6 +7,7 @@ whose steps at 500 px are 2 px, and the IoU loss would learn from the rounding.
 
 import copy
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from yolox.config import YoloxConfig
 from yolox.models import YoloPafpn, YoloxHead, YoloxModule
 from yolox.models.network_blocks import BaseConv, Focus
 
-from detector.boxes import STRIDES
+from detector.boxes import STRIDES, as_blob
+from detector.threaded import ThreadedRequest
 from stages.common.errors import Refusal
 from stages.common.weights import Weights, load_weights, read_pth
 
@@ -150,16 +152,25 @@ class TorchBackend:
     """
 
     precision = "f32"
+    in_flight = 2  # one is computed by all cores, the next one waits
 
     def __init__(self, model: YoloxModule, labels: list[str], input_hw: tuple[int, int]):
         self.device = next(model.parameters()).device
         self.model = Decoded(model, input_hw).to(self.device)
         self.labels, self.input_hw = labels, input_hw
+        self.workers = ThreadPoolExecutor(1, "torch")
 
     @torch.inference_mode()
-    def infer(self, blob: np.ndarray) -> np.ndarray:
-        """float32 [1, 3, *input_hw] to float32 [4 + classes, anchors], see `find_boxes`."""
-        return self.model(torch.from_numpy(blob).to(self.device))[0].float().cpu().numpy()
+    def infer(self, canvas_bgr: np.ndarray) -> np.ndarray:
+        """uint8 [*input_hw, 3] to float32 [4 + classes, anchors], see `find_boxes`."""
+        blob = torch.from_numpy(as_blob(canvas_bgr))
+        return self.model(blob.to(self.device))[0].float().cpu().numpy()
+
+    def new_request(self) -> ThreadedRequest:
+        return ThreadedRequest(self.infer, self.workers, self.input_hw)
+
+    def close(self) -> None:
+        self.workers.shutdown()
 
 
 def load_torch_backend(path: Path) -> TorchBackend:

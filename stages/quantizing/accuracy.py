@@ -13,9 +13,10 @@ import nncf
 import numpy as np
 import openvino as ov
 
-from detector.boxes import find_boxes, letterbox
+from detector.boxes import as_blob, find_boxes, letterbox
 from stages.common.coco import read_coco, read_image, subset
 from stages.common.params import Evaluate, Quantize
+from stages.common.roles import layer_name
 from stages.common.score import coco_rows, score
 from stages.quantizing.calibration import Blobs
 from stages.quantizing.recipe import float_convolutions, nncf_arguments, with_roles
@@ -41,7 +42,8 @@ class Judge:
         self.aps: list[float] = []
 
     def blob(self, image: dict) -> np.ndarray:
-        return letterbox(read_image(self.images_dir / image["file_name"]), self.input_hw)
+        image_bgr = read_image(self.images_dir / image["file_name"])
+        return as_blob(letterbox(image_bgr, self.input_hw))
 
     def dataset(self) -> nncf.Dataset:
         """The val images; NNCF hands models their blobs, and this judge their entries."""
@@ -107,8 +109,7 @@ def quantize_within(model: ov.Model, blobs: Blobs, judge: Judge, params: Quantiz
     judge.end = float("inf")
     drop = 100 * (judge.aps[0] - judge.ap(quantized))
     told = set(with_roles(model, params.keep_float))
-    back = [name for name in float_convolutions(quantized) if name not in told]
-    back = [name.removesuffix("/WithoutBiases").removesuffix(".conv") for name in back]
+    back = [layer_name(name) for name in float_convolutions(quantized) if name not in told]
     print(f"put back: {', '.join(back) or 'nothing'}; AP drop {drop:+.2f} points on val")
     if drop > params.max_drop:
         print(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.boxes import letterbox
+from detector.boxes import as_blob, letterbox
 from stages.common.coco import read_coco, read_image
 from stages.common.errors import Refusal
 
@@ -26,7 +26,7 @@ class Blobs:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for path in self.paths:
-            yield letterbox(read_image(path), self.input_hw)
+            yield as_blob(letterbox(read_image(path), self.input_hw))
 
 
 def calibration_paths(calibration: Path, val: Path, images_dir: Path, count: int) -> list[Path]:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import yaml
 
-from detector.backends import IR_FILE, OpenVinoBackend
+from detector.model_file import IR_FILE
+from detector.openvino_backend import OpenVinoBackend
 from stages.common.files import size_mb
 from stages.common.params import Params
+from stages.common.roles import layer_name
 
 TEXT = """# YOLOX in INT8
 
@@ -72,7 +74,7 @@ def card(
         origins="\n".join(f"| {words} | `{sha256(path)}` |" for words, path in origins.items()),
         nncf=version("nncf"),
         frames=frames,
-        kept=", ".join(name.removesuffix("/WithoutBiases") for name in kept_float) or "none",
+        kept=", ".join(map(layer_name, kept_float)) or "none",
         params=yaml.safe_dump(sections, sort_keys=False, default_flow_style=None),
     )
 

@@ -29,6 +29,11 @@ def verdict(
             f"{speed['ir']['throughput_fps']:g} of FP16, which this processor computes in "
             f"{speed['ir']['precision']}. A larger model or another processor may decide otherwise."
         )
+    if speed["ir"]["precision"] != "f32":
+        said.append(
+            f"In f32, as on processors without {speed['ir']['precision']}, FP16 reaches "
+            f"{speed['ir_f32']['throughput_fps']:g} FPS."
+        )
     low, high = drop["int8"]["interval"]
     allowed = "the gate is off" if max_drop is None else f"gate.max_drop allows {max_drop:g}"
     said.append(

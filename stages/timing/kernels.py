@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 
-from detector.backends import IR_FILE
+from detector.boxes import letterbox
+from detector.openvino_backend import compile_ir
+from stages.common.roles import layer_name
 
 RUNS = 30
 
@@ -31,32 +32,26 @@ class Kernel:
     ms: float
 
 
-def kernels_of(ir: Path, blob: np.ndarray) -> list[Kernel]:
+def kernels_of(ir: Path, image_bgr: np.ndarray) -> list[Kernel]:
     """Profiles an IR in the precision that this machine chooses.
 
     Profiling slows a model down a little, so speed is measured without it.
 
     Args:
         ir: the folder of the IR.
-        blob: a frame, float32 [1, 3, *input_hw].
+        image_bgr: a frame.
     """
-    compiled = ov.Core().compile_model(
-        ir / IR_FILE, "CPU", {"PERFORMANCE_HINT": "LATENCY", "PERF_COUNT": True}
-    )
+    _, input_hw, compiled = compile_ir(ir, {"PERFORMANCE_HINT": "LATENCY", "PERF_COUNT": True})
+    canvas_bgr = letterbox(image_bgr, input_hw)
     request = compiled.create_infer_request()
     runs: dict[tuple[str, str], list[float]] = {}
     for _ in range(RUNS):
-        request.infer({0: blob})
+        request.infer({0: canvas_bgr[None]})
         for layer in request.profiling_info:
             if "Convolution" in layer.node_type:
                 key = layer_name(layer.node_name), layer.exec_type.lower().rsplit("_", 1)[-1]
                 runs.setdefault(key, []).append(layer.real_time.total_seconds() * 1e3)
     return [Kernel(*key, float(np.median(values))) for key, values in runs.items()]
-
-
-def layer_name(name: str) -> str:
-    """A layer's name without what OpenVINO and the exporter add to it."""
-    return name.split("/")[0].removesuffix(".conv")
 
 
 def csv_text(kernels: list[Kernel]) -> str:

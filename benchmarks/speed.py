@@ -1,0 +1,156 @@
+"""How fast models of several sizes and inputs run, as ratios within one run: docs/speed.md.
+
+    python -m benchmarks.speed EXPORT VIDEO FOLDER [--rounds 12]
+
+Models have random weights, which are as fast as others; they are made once, in FOLDER, by the
+stages `export`, `ir` and `quantize` on frames of a CVAT export. What is compared takes turns.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+import openvino as ov
+import torch
+from yolox.config import YoloxConfig
+
+from benchmarks.turns import in_turns
+from detector.boxes import letterbox
+from detector.detector import Detector
+from detector.model_file import IR_FILE
+from detector.openvino_backend import OpenVinoBackend
+from stages import export, ingest, ir, quantize, split
+from stages.common.host import usable_cores
+from stages.common.params import Model
+from stages.common.yolox_model import build_model, load_torch_backend
+from stages.timing.modes import end_to_end_fps, throughput_fps
+from stages.training.setup import save
+
+SECONDS = 1.0  # of one measurement within a round
+MODELS = {
+    "s 640x640": Model(name="yolox-s", input_hw=(640, 640)),
+    "s 384x640": Model(name="yolox-s", input_hw=(384, 640)),
+    "s 416x416": Model(name="yolox-s", input_hw=(416, 416)),
+    "s 256x448": Model(name="yolox-s", input_hw=(256, 448)),
+    "tiny 416x416": Model(name="yolox-tiny", input_hw=(416, 416)),
+    "nano 416x416": Model(name="yolox-nano", input_hw=(416, 416)),
+}
+Measurement = Callable[[], float]
+
+
+def main() -> None:
+    """Compare the speed of models."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=main.__doc__)
+    for name in ("export", "video", "folder"):
+        parser.add_argument(name, type=lambda text: Path(text).resolve())
+    parser.add_argument("--rounds", type=int, default=12)
+    arguments = parser.parse_args()
+    torch.set_num_threads(usable_cores())
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(arguments.folder)
+    for name, model in MODELS.items():
+        make(Path(name), model, arguments.export)
+    image_bgr = cv2.VideoCapture(str(arguments.video)).read()[1]
+    print_table(in_turns(measurements(image_bgr, arguments.video), arguments.rounds))
+
+
+def make(folder: Path, model: Model, source: Path) -> None:
+    """Weights, ONNX, IR and INT8 of a model, and of YOLOX-nano INT8 as YOLOX itself would have it:
+    Focus as slices, and frames that come in as floats."""
+    if (folder / "int8").exists():
+        return
+    Path("params.yaml").write_text(f"data: {{export: {source}}}\n")
+    if not Path("split").exists():
+        ingest.main(None, Path("dataset"))
+        split.main(Path("dataset/annotations.json"), Path("split"), Path("data.json"))
+    frames = Path("split/val.json"), Path("dataset")
+    torch.manual_seed(0)
+    net = build_model(YoloxConfig(model.name, num_classes=1, **model.architecture()))
+    save(folder / "yolox.pth", net.state_dict(), model, ["LP"])
+    export.main(folder / "yolox.pth", *frames, folder / "yolox.onnx")
+    to_int8(folder, "yolox.onnx", "ir", "int8")
+    if model.name == "yolox-nano":
+        with_one_stem = export.with_one_stem
+        export.with_one_stem = lambda model: model
+        export.main(folder / "yolox.pth", *frames, folder / "slices.onnx")
+        export.with_one_stem = with_one_stem
+        to_int8(folder, "slices.onnx", "slices ir", "slices int8")
+
+
+def to_int8(folder: Path, onnx: str, fp16: str, int8: str) -> None:
+    val, dataset = Path("split/val.json"), Path("dataset")
+    ir.main(folder / onnx, val, dataset, folder / fp16)
+    quantize.main(folder / fp16, Path("split/calibration.json"), val, dataset, folder / int8)
+
+
+class FloatBackend:
+    """An IR that is given float32 frames in planes, as a model without pre-processing wants them.
+
+    Behind the interface of `detector.backends`, as far as throughput needs it.
+    """
+
+    def __init__(self, folder: Path):
+        model = ov.Core().read_model(folder / IR_FILE)
+        options = {"PERFORMANCE_HINT": "THROUGHPUT"}
+        self.compiled = ov.Core().compile_model(model, "CPU", options)
+        self.in_flight = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
+
+    def new_request(self) -> "FloatRequest":
+        return FloatRequest(self.compiled)
+
+
+class FloatRequest:
+    def __init__(self, compiled: ov.CompiledModel):
+        self.request = compiled.create_infer_request()
+        self.canvas_bgr = np.moveaxis(self.request.get_input_tensor().data[0], 0, 2)
+
+    def start(self) -> None:
+        self.request.start_async()
+
+    def output(self) -> np.ndarray:
+        self.request.wait()
+        return self.request.get_output_tensor().data[0]
+
+
+def measurements(image_bgr: np.ndarray, video: Path) -> dict[str, Measurement]:
+    """What is measured, by its name."""
+    found: dict[str, Measurement] = {}
+
+    def throughput(name: str, backend) -> None:
+        input_hw = getattr(backend, "input_hw", (416, 416))
+        canvas_bgr = letterbox(image_bgr, input_hw)
+        found[name] = lambda: throughput_fps(backend, canvas_bgr, SECONDS)
+
+    for name in MODELS:
+        folder = Path(name)
+        throughput(f"{name} PyTorch", load_torch_backend(folder / "yolox.pth"))
+        throughput(f"{name} FP16 in f32", OpenVinoBackend(folder / "ir", "f32", throughput=True))
+        throughput(f"{name} FP16", OpenVinoBackend(folder / "ir", throughput=True))
+        throughput(f"{name} INT8", OpenVinoBackend(folder / "int8", throughput=True))
+        detector = Detector(folder / "int8", throughput=True)
+        found[f"{name} INT8, end to end"] = lambda d=detector: end_to_end_fps(d, video, SECONDS)
+    throughput(
+        "nano 416x416 INT8 with slices and floats", FloatBackend(Path("nano 416x416/slices int8"))
+    )
+    return found
+
+
+def print_table(fps: dict[str, np.ndarray]) -> None:
+    reference = fps["s 640x640 PyTorch"]
+    plain = fps["nano 416x416 INT8 with slices and floats"]
+    print("| measured | FPS | against PyTorch, same model | against s 640x640 PyTorch |")
+    print("| --- | ---: | ---: | ---: |")
+    for name, values in fps.items():
+        own = fps[" ".join(name.split()[:2]) + " PyTorch"]
+        ratios = [f"{median(values / other):.2f}" for other in (own, reference)]
+        print(f"| {name} | {median(values):.1f} | {' | '.join(ratios)} |")
+    ratio = median(fps["nano 416x416 INT8"] / plain)
+    print(f"\nnano INT8 against slices and floats: {ratio:.3f}")
+
+
+if __name__ == "__main__":
+    main()

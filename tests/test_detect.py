@@ -1,0 +1,331 @@
+"""The command `detect`: every kind of source and output, and what it refuses."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import FRAMES, ROOT, write_video
+
+from detector.detector import Detector
+from detector.errors import SourceError
+from detector.pipeline import detections, one_by_one
+from detector.sources import Live, open_source
+
+DRIVE = ROOT.parent / "shared/data/drive.mp4"
+
+
+def detect(*words: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "detector", *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def count_frames(path: Path) -> int:
+    capture, count = cv2.VideoCapture(str(path)), 0
+    while capture.grab():
+        count += 1
+    return count
+
+
+def test_a_video_with_all_outputs(models, video, tmp_path):
+    done = detect(
+        video, "--model", models / "int8", "--confidence", 0.01,
+        "--save", "out.mp4", "--json", "out.jsonl", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"out.mp4", "out.jsonl"}
+    found = lines(tmp_path / "out.jsonl")
+    assert [line["frame"] for line in found] == list(range(FRAMES))
+    assert found[5]["source"] == str(video) and found[5]["time_s"] == pytest.approx(0.2)
+    assert count_frames(tmp_path / "out.mp4") == FRAMES
+    boxes = [box for line in found for box in line["detections"]]
+    assert len(boxes) > FRAMES
+    for box in boxes:
+        assert set(box) == {"box_xyxy", "score", "label"}
+        x0, y0, x1, y1 = box["box_xyxy"]
+        assert 0 <= x0 <= x1 <= 160 and 0 <= y0 <= y1 <= 96
+        assert box["score"] >= 0.01 and box["label"] in {"a b", "c", "ü"}
+    for word in (f"{FRAMES} frames", "FPS end to end", "decode", "encode", "p50", "p99"):
+        assert word in done.stdout
+
+
+def test_json_on_stdout_is_nothing_but_json(models, video, tmp_path):
+    done = detect(video, "--model", models / "ir", "--json", "-", "--every", 7, cwd=tmp_path)
+    assert [json.loads(line)["frame"] for line in done.stdout.splitlines()] == [0, 7, 14, 21, 28]
+    assert "FPS" in done.stderr
+
+
+def test_onnx_and_xml_find_the_same(trained, tmp_path):
+    scenes = trained / "dataset/images/default"
+    for name, model in (("onnx", "yolox.onnx"), ("xml", "ir")):
+        done = detect(scenes, "--model", trained / model, "--json", name, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    compared = 0
+    for a, b in zip(lines(tmp_path / "onnx"), lines(tmp_path / "xml"), strict=True):
+        assert (a["source"], a["frame"]) == (b["source"], b["frame"])
+        theirs = np.array([d["box_xyxy"] for d in b["detections"]]).reshape(-1, 4)
+        for one in a["detections"]:
+            if one["score"] < 0.35:  # one that the other may have lost at 0.25: bfloat16 may run
+                continue
+            off = np.abs(theirs - one["box_xyxy"]).max(axis=1)
+            assert off.min() <= 4.0
+            assert abs(b["detections"][off.argmin()]["score"] - one["score"]) < 0.1
+            compared += 1
+    assert compared > 10
+
+
+def test_a_folder_keeps_names_and_leaves_out_what_is_broken(models, tiny_dataset, tmp_path):
+    shutil.copytree(tiny_dataset / "dataset/images/default", tmp_path / "in")
+    (tmp_path / "in/2.png").write_bytes(b"no picture")
+    (tmp_path / "in/notes.txt").write_text("no picture either")
+    done = detect("in", "--model", models / "int8", "--save", "out", "--json", "o", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "2.png cannot be decoded and was left out" in done.stderr
+    names = {f"{number}.png" for number in (1, 3, 4, 5, 6)}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    assert cv2.imread(str(tmp_path / "out/1.png")).shape == (90, 160, 3)
+    assert [line["frame"] for line in lines(tmp_path / "o")] == [0, 2, 3, 4, 5]
+
+
+def test_frames_of_a_video_become_pictures(models, video, tmp_path):
+    detect(video, "--model", models / "int8", "--save", "out", "--every", 10, cwd=tmp_path)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"video_{number:06}.jpg" for number in (0, 10, 20)
+    }
+
+
+def test_two_models_stand_side_by_side(models, video, tmp_path):
+    done = detect(
+        video, "--model", models / "int8", "--compare", models / "yolox.onnx", "--save", "o.avi",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    decoded, image_bgr = cv2.VideoCapture(str(tmp_path / "o.avi")).read()
+    assert decoded and image_bgr.shape == (96, 320, 3)
+
+
+def make_refused(folder: Path, video: Path) -> None:
+    """Files that no run may use, beside `video.mp4` that it may."""
+    shutil.copy(video, folder / "video.mp4")
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("no video")
+    # mp4 keeps its index at the end, without which nothing can be decoded.
+    (folder / "cut.mp4").write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    (folder / "nothing").mkdir()
+    (folder / "empty.png").touch()
+    (folder / "list.m3u8").write_text(
+        "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"
+    )
+    (folder / "list.mp4").write_text("ffconcat version 1.0\nfile video.mp4\n")
+    (folder / "mixed").mkdir()
+    for name, side in (("a.png", 20), ("b.png", 30)):
+        cv2.imwrite(str(folder / "mixed" / name), np.zeros((side, 20, 3), np.uint8))
+
+
+REFUSED = {
+    "no such file": (["nowhere.mp4"], "does not exist"),
+    "an empty video": (["empty.mp4"], "empty.mp4 cannot be opened"),
+    "text for a video": (["text.mp4"], "text.mp4 cannot be opened"),
+    "a video without its index": (["cut.mp4"], "cut.mp4 cannot be opened"),
+    "a playlist": (["list.m3u8"], "list.m3u8 cannot be opened"),
+    "a list of other files": (["list.mp4"], "list.mp4 cannot be opened"),
+    "a folder without pictures": (["nothing"], "holds no pictures"),
+    "an empty picture": (["empty.png"], "empty.png cannot be decoded"),
+    "an address": (["http://127.0.0.1:9/x"], "add --allow-network"),
+    "an address that nobody serves": (
+        ["http://127.0.0.1:9/x", "--allow-network"], "cannot be opened"),
+    "another scheme": (["ftp://127.0.0.1/x"], "unknown scheme"),
+    "a camera that is not there": (["77"], "77 cannot be opened"),
+    "the source as output": (["video.mp4", "--save", "video.mp4"], "is the source"),
+    "the source's folder as output": (["mixed", "--save", "mixed"], "is a source"),
+    "sizes that differ in one video": (["mixed", "--save", "o.mp4"], "20x30"),
+    "no folder for the output": (["video.mp4", "--save", "no/o.mp4"], "its folder is missing"),
+    "a folder as JSON": (["video.mp4", "--json", "mixed"], "it is a folder"),
+    "no screen": (["video.mp4", "--show"], "no screen"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_used_is_refused_in_one_line(models, video, tmp_path, case):
+    words, said = REFUSED[case]
+    make_refused(tmp_path, video)
+    before = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    done = detect(*words, "--model", models / "int8", cwd=tmp_path, DISPLAY="", WAYLAND_DISPLAY="")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("detect: ") and said in line
+    after = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert [path for path in after if path.name != "o.mp4"] == before
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["a", "--confidence", "2"], ["a", "--iou", "x"], ["a", "--every", "0"]]
+)
+def test_wrong_usage(words, tmp_path):
+    assert detect(*words, cwd=tmp_path).returncode == 2
+
+
+def test_a_model_that_is_missing_is_named(video, tmp_path):
+    done = detect(video, "--model", "models/nothing", cwd=tmp_path)
+    assert done.returncode == 1 and "models/nothing does not exist" in done.stderr
+
+
+def test_a_video_that_was_cut_ends_with_a_warning(models, tmp_path):
+    write_video(tmp_path / "whole.avi", "MJPG")
+    content = (tmp_path / "whole.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) * 2 // 3])
+    done = detect("cut.avi", "--model", models / "int8", "--json", "o", cwd=tmp_path)
+    assert done.returncode == 0
+    assert 0 < len(lines(tmp_path / "o")) < FRAMES
+    assert f"of the {FRAMES} frames that it announces" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_files_that_can_be_read(models, tmp_path, number):
+    write_video(tmp_path / "long.avi", "MJPG", frames=6_000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "detector", "long.avi", "--model", str(models / "int8"),
+         "--save", "o.mp4", "--json", "o.jsonl"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    partial = tmp_path / ".o.jsonl.part"
+    while not (partial.exists() and partial.stat().st_size > 20_000) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, stderr
+    assert b"Traceback" not in stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"long.avi", "o.mp4", "o.jsonl"}
+    written = count_frames(tmp_path / "o.mp4")
+    assert 0 < written < 6_000
+    assert abs(len(lines(tmp_path / "o.jsonl")) - written) <= 1
+
+
+class Stream(BaseHTTPRequestHandler):
+    """Motion JPEG that breaks after some frames, and ends for good after three connections."""
+
+    connections = 0
+
+    def do_GET(self):
+        Stream.connections += 1
+        if Stream.connections > 3:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for number in range(20):
+            image_bgr = np.full((96, 160, 3), 10 * number, np.uint8)
+            data = cv2.imencode(".jpg", image_bgr)[1].tobytes()
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+            self.wfile.write(head.encode() + data + b"\r\n")
+            time.sleep(0.02)
+
+    def log_message(self, *words):
+        """Says nothing."""
+
+
+@pytest.fixture
+def stream() -> str:
+    Stream.connections = 0
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Stream)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/stream.mjpg"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_stream_that_breaks_is_opened_again(models, stream):
+    with pytest.raises(SourceError, match="allow-network"):
+        open_source(stream)
+    opened = open_source(stream, allow_network=True)
+    assert isinstance(opened, Live)
+    source = Live(stream, stream, 1, opened.capture, waits_s=(0.05, 0.1))
+    with (
+        Detector(models / "int8") as detector,
+        detections(source, lambda frames: one_by_one(frames, [detector])) as (frames, found),
+    ):
+        numbers = [frame.number for frame, _ in found]
+    assert numbers == sorted(set(numbers)) and len(numbers) + frames.dropped == numbers[-1] + 1
+    assert numbers[-1] > 40  # frames of all three connections
+    *again, failed = source.warnings
+    assert len(again) == 2 and all("was opened again" in warning for warning in again)
+    assert "2 attempts within 0.15 s failed" in failed
+
+
+@pytest.mark.slow
+def test_detect_on_a_stream(models, stream, tmp_path):
+    done = detect(
+        stream, "--allow-network", "--model", models / "int8", "--json", "o", cwd=tmp_path
+    )
+    assert done.returncode == 0 and "broke after frame" in done.stderr
+    assert len(lines(tmp_path / "o")) > 10
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_frames(models, tmp_path):
+    peaks_mb = []
+    for frames in (500, 10_000):
+        write_video(tmp_path / f"{frames}.avi", "MJPG", frames)
+        words = [f"{frames}.avi", "--model", str(models / "int8"), "--json", "o"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "detector", *words],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0 and len(lines(tmp_path / "o")) == frames
+        peaks_mb.append(usage.ru_maxrss / 1024)
+    assert peaks_mb[1] < peaks_mb[0] + 10
+
+
+@pytest.mark.slow
+def test_the_detector_is_installable_alone(models, video, tmp_path):
+    """Without PyTorch, ONNX Runtime, the pipeline and this folder."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("detector", "requirements"):
+        shutil.copytree(ROOT / name, source / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    local = ["--no-deps", "--no-build-isolation", "--no-index", "--target", "alone", "./source"]
+    subprocess.run([*pip, *local], cwd=tmp_path, check=True)
+    script = (tmp_path / "alone/bin/detect").read_text()
+    assert "detector.cli" in script
+    hide = "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnxruntime', 'stages']))\n"
+    program = hide + "import detector.cli; print(detector.cli.__file__); detector.cli.main()"
+    for model, returncode in (("int8", 0), ("yolox.onnx", 1)):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(video), "--model", str(models / model)],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": "alone"}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == returncode
+        assert done.stdout.startswith(str(tmp_path / "alone"))
+    assert "needs ONNX Runtime" in done.stderr
+
+
+@pytest.mark.skipif(not DRIVE.exists(), reason=f"{DRIVE} is not here")
+def test_a_real_drive(trained, tmp_path):
+    done = detect(DRIVE, "--model", trained / "ir", "--every", 20, "--json", "o", cwd=tmp_path)
+    assert done.returncode == 0 and len(lines(tmp_path / "o")) == 10
