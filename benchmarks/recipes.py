@@ -66,7 +66,7 @@ RECIPES = {
     "no warm-up": Recipe({"train.warmup_epochs": 0}),
     "no mosaic": Recipe({"train.mosaic_prob": 0.0}),
     "mosaic for all samples": Recipe({"train.mosaic_prob": 1.0}),
-    "mosaic never closed": Recipe({"train.no_aug_epochs": 0}),
+    "mosaic closed for the last 20 epochs": Recipe({"train.no_aug_epochs": 20}),
     "mosaic and mixup": Recipe({"train.enable_mixup": True, "train.mixup_prob": 0.5}),
     "no turning or shearing": Recipe({"train.degrees": 0.0, "train.shear": 0.0}),
     "no change of colour": Recipe({"train.hsv_prob": 0.0}),

@@ -1,6 +1,6 @@
 """Our throughput as a share of what OpenVINO's own benchmark_app measures of the same file.
 
-    python -m benchmarks.ruler MODEL.xml VIDEO [--seconds 10] [--rounds 5]
+    python -m benchmarks.ruler MODEL.xml VIDEO [--seconds 4] [--rounds 5]
 
 benchmark_app runs for some seconds in a process of its own, then our inference alone, then ours
 from decoding the video to drawn boxes; so in turns. Prints medians, and the median of the shares
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ruler", description=main.__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("video", type=Path)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     print_shares(measure(**vars(arguments)))

@@ -1,6 +1,6 @@
 """How fast models of several sizes and inputs run, as ratios within one run: docs/speed.md.
 
-    python -m benchmarks.speed EXPORT VIDEO FOLDER [--rounds 12]
+    python -m benchmarks.speed EXPORT VIDEO FOLDER [--models NAME ...] [--rounds 12]
 
 Models have random weights, which are as fast as others; they are made once, in FOLDER, by the
 stages `export`, `ir` and `quantize` on frames of a CVAT export. What is compared takes turns.
@@ -47,15 +47,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=main.__doc__)
     for name in ("export", "video", "folder"):
         parser.add_argument(name, type=lambda text: Path(text).resolve())
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--rounds", type=int, default=12)
     arguments = parser.parse_args()
     torch.set_num_threads(usable_cores())
     arguments.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(arguments.folder)
-    for name, model in MODELS.items():
-        make(Path(name), model, arguments.export)
+    for name in arguments.models:
+        make(Path(name), MODELS[name], arguments.export)
     image_bgr = cv2.VideoCapture(str(arguments.video)).read()[1]
-    print_table(in_turns(measurements(image_bgr, arguments.video), arguments.rounds))
+    measured = measurements(arguments.models, image_bgr, arguments.video)
+    print_table(in_turns(measured, arguments.rounds))
 
 
 def make(folder: Path, model: Model, source: Path) -> None:
@@ -116,8 +118,8 @@ class FloatRequest:
         return self.request.get_output_tensor().data[0]
 
 
-def measurements(image_bgr: np.ndarray, video: Path) -> dict[str, Measurement]:
-    """What is measured, by its name."""
+def measurements(models: list[str], image_bgr: np.ndarray, video: Path) -> dict[str, Measurement]:
+    """What is measured of each model, by its name."""
     found: dict[str, Measurement] = {}
 
     def throughput(name: str, backend) -> None:
@@ -125,7 +127,7 @@ def measurements(image_bgr: np.ndarray, video: Path) -> dict[str, Measurement]:
         canvas_bgr = letterbox(image_bgr, input_hw)
         found[name] = lambda: throughput_fps(backend, canvas_bgr, SECONDS)
 
-    for name in MODELS:
+    for name in models:
         folder = Path(name)
         throughput(f"{name} PyTorch", load_torch_backend(folder / "yolox.pth"))
         throughput(f"{name} FP16 in f32", OpenVinoBackend(folder / "ir", "f32", throughput=True))
@@ -133,23 +135,21 @@ def measurements(image_bgr: np.ndarray, video: Path) -> dict[str, Measurement]:
         throughput(f"{name} INT8", OpenVinoBackend(folder / "int8", throughput=True))
         detector = Detector(folder / "int8", throughput=True)
         found[f"{name} INT8, end to end"] = lambda d=detector: end_to_end_fps(d, video, SECONDS)
-    throughput(
-        "nano 416x416 INT8 with slices and floats", FloatBackend(Path("nano 416x416/slices int8"))
-    )
+        if (folder / "slices int8").exists():
+            throughput(f"{name} INT8, slices and floats", FloatBackend(folder / "slices int8"))
     return found
 
 
 def print_table(fps: dict[str, np.ndarray]) -> None:
-    reference = fps["s 640x640 PyTorch"]
-    plain = fps["nano 416x416 INT8 with slices and floats"]
-    print("| measured | FPS | against PyTorch, same model | against s 640x640 PyTorch |")
-    print("| --- | ---: | ---: | ---: |")
+    """Medians, and medians of the ratios within a round."""
+    first = next(iter(fps))
+    print(f"| measured | FPS | against PyTorch | against {first} | against INT8 |")
+    print("| --- | ---: | ---: | ---: | ---: |")
     for name, values in fps.items():
-        own = fps[" ".join(name.split()[:2]) + " PyTorch"]
-        ratios = [f"{median(values / other):.2f}" for other in (own, reference)]
+        own = " ".join(name.split()[:2])
+        others = [fps[f"{own} PyTorch"], fps[first], fps[f"{own} INT8"]]
+        ratios = [f"{median(values / other):.2f}" for other in others]
         print(f"| {name} | {median(values):.1f} | {' | '.join(ratios)} |")
-    ratio = median(fps["nano 416x416 INT8"] / plain)
-    print(f"\nnano INT8 against slices and floats: {ratio:.3f}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, write_video
 from test_docs import DOCS, blocks
 
 pytestmark = pytest.mark.slow
@@ -219,6 +219,8 @@ def test_a_wrong_parameter_stops_the_run_in_one_line(repository, parameter, said
 def test_the_commands_of_the_documents_run(repository):
     """Those of the shell blocks, in order; `make` finds the environment that runs this test."""
     shutil.copy(repository.folder / "data/synthetic.zip", repository.folder / "my-export.zip")
+    shutil.copytree(repository.folder / "data/dataset/images/default", repository.folder / "photos")
+    write_video(repository.folder / "drive.mp4", "mp4v")
     (repository.folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
     lines = [line for name in DOCS for block in blocks("sh", name) for line in block.splitlines()]
     assert {"make repro", "make test", "make look", "dvc metrics diff"} <= set(lines)
@@ -226,7 +228,7 @@ def test_the_commands_of_the_documents_run(repository):
         if command == "make test":  # this very run
             command = "make -n test"
         repository.run("bash", "-c", command)
-    for block in blocks("python"):
+    for block in (block for name in DOCS for block in blocks("python", name)):
         frame = next((repository.folder / "data/dataset/images/default").iterdir())
         program = block.replace("frame.jpg", str(frame))
         assert "[" in repository.run("python", "-c", program).stdout

@@ -146,3 +146,26 @@ def test_accuracy_control_stops_when_time_is_over(trained):
     judge = Judge(trained / "split/val.json", trained / "dataset/images", (256, 448), Evaluate())
     judge.aps, judge.end = [0.75], 0.0
     assert judge(None, judge.coco["images"]) == (0.75, [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("max_drop", "max_minutes", "put_back"), [(1.5, 20.0, True), (0.0, 0.001, False)]
+)
+def test_accuracy_control_puts_layers_back_while_there_is_time(
+    run_stage, trained, tmp_path, max_drop, max_minutes, put_back
+):
+    """From a bad start: the preset that loses several points."""
+    settings = {"method": "accuracy_aware", "preset": "performance", "keep_float": [],
+                "max_drop": max_drop, "max_minutes": max_minutes}  # fmt: skip
+    params = {"data": {"export": "x.zip"}, "quantize": settings}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    lists = [trained / f"split/{name}.json" for name in ("calibration", "val")]
+    done = run_stage("quantize", trained / "ir", *lists, trained / "dataset", "int8", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    aps = [float(ap) for ap in re.findall(r"model \d+: AP (\d\.\d+)", done.stderr)]
+    (told,) = re.findall(r"put back: (.*); AP drop (.*) points", done.stdout)
+    assert aps[0] - aps[1] > 0.015
+    assert (told[0] != "nothing") == put_back
+    assert (float(told[1]) <= max_drop) == put_back
+    assert ("raise quantize.max_minutes" in done.stderr) == (not put_back)

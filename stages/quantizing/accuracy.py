@@ -19,10 +19,19 @@ from stages.common.params import Evaluate, Quantize
 from stages.common.roles import layer_name
 from stages.common.score import coco_rows, score
 from stages.quantizing.calibration import Blobs
-from stages.quantizing.recipe import float_convolutions, nncf_arguments, with_roles
+from stages.quantizing.recipe import (
+    float_convolutions,
+    nncf_arguments,
+    quantize,
+    with_roles,
+)
 
 # Frames on which NNCF ranks layers: each of some 80 groups of them is run on all of these.
 RANKING_FRAMES = 50
+
+
+class TimeOver(Exception):
+    """There is no time to rank layers."""
 
 
 class Judge:
@@ -42,6 +51,13 @@ class Judge:
         self.aps: list[float] = []
 
     def blob(self, image: dict) -> np.ndarray:
+        """A val image as the model takes it.
+
+        Raises:
+            TimeOver: time is over before any layer was put back.
+        """
+        if time.monotonic() > self.end and len(self.aps) == 2:
+            raise TimeOver
         image_bgr = read_image(self.images_dir / image["file_name"])
         return as_blob(letterbox(image_bgr, self.input_hw))
 
@@ -94,18 +110,22 @@ def quantize_within(model: ov.Model, blobs: Blobs, judge: Judge, params: Quantiz
         params: the section `quantize`.
     """
     judge.end = time.monotonic() + 60 * params.max_minutes
-    quantized = nncf.quantize_with_accuracy_control(
-        model,
-        nncf.Dataset(blobs),
-        judge.dataset(),
-        judge,
-        max_drop=params.max_drop / 100,
-        advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
-            ranking_subset_size=min(RANKING_FRAMES, len(judge.coco["images"])),
-            num_ranking_workers=1,
-        ),
-        **nncf_arguments(model, len(blobs), params),
+    restorer = nncf.AdvancedAccuracyRestorerParameters(
+        ranking_subset_size=min(RANKING_FRAMES, len(judge.coco["images"])),
+        num_ranking_workers=1,
     )
+    try:
+        quantized = nncf.quantize_with_accuracy_control(
+            model,
+            nncf.Dataset(blobs),
+            judge.dataset(),
+            judge,
+            max_drop=params.max_drop / 100,
+            advanced_accuracy_restorer_parameters=restorer,
+            **nncf_arguments(model, len(blobs), params),
+        )
+    except TimeOver:
+        quantized = quantize(model, blobs, params)
     judge.end = float("inf")
     drop = 100 * (judge.aps[0] - judge.ap(quantized))
     told = set(with_roles(model, params.keep_float))

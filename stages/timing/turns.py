@@ -59,7 +59,7 @@ def take_turns(
     rounds = max(MIN_ROUNDS, round(seconds / (slice_seconds * len(variants))))
     end = time.perf_counter() + seconds
     for done in progress(range(1, rounds + 1), "benchmark"):
-        for variant in variants:
+        for variant in variants if done % 2 else variants[::-1]:
             variant.slices(slice_seconds)
         others = [interval(ratio(variant, variants[0])) for variant in variants[1:]]
         known = all(high - low < NARROW * middle for low, middle, high in others)
