@@ -3,9 +3,9 @@
 In:   models/yolox.pth, models/yolox.onnx, models/ir, models/int8
       data/split/val.json, data/dataset   real frames
       metrics/machine.json                a dependency, so that figures never change machines
-Out:  metrics/speed.json   for each variant speedup_vs_torch and its 95 % interval, throughput_fps,
-                           end_to_end_fps, latency_ms_p50, _p90, _p99, precision (read back),
-                           threads, streams; and `host`
+Out:  metrics/speed.json   for each variant speedup_vs_torch and throughput_fps; in `details` the
+                           95 % interval of the former, end_to_end_fps, latency_ms_p50, _p90, _p99,
+                           precision (read back), threads, streams; and `host`
       metrics/kernels/<variant>.csv   what each convolution of ir and int8 really computes in, and
                            its share of their time
 
@@ -37,6 +37,7 @@ from stages.common.cli import run_stage
 from stages.common.coco import read_coco, read_image
 from stages.common.files import read_json, write_json, write_text
 from stages.common.host import usable_cores
+from stages.common.metrics import with_details
 from stages.common.params import load_params
 from stages.common.yolox_model import load_torch_backend
 from stages.timing.kernels import csv_text, kernels_of
@@ -76,7 +77,9 @@ def main(
         }
         take_turns(list(variants.values()), params.seconds, params.warmup_seconds, SLICE_SECONDS)
     host = {**read_json(machine), "versions": {name: version(name) for name in VERSIONS}}
-    write_json(out, {**summarize(variants), "host": host})
+    shown = "speedup_vs_torch", "throughput_fps"
+    figures = {name: with_details(found, *shown) for name, found in summarize(variants).items()}
+    write_json(out, {**figures, "host": host})
     for name, model in (("ir", ir), ("int8", int8)):
         write_text(kernels / f"{name}.csv", csv_text(kernels_of(model, images_bgr[0])))
 

@@ -2,8 +2,8 @@
 
 In:   data/split/val.json
       data/detections/<variant>.json   what `evaluate` found with each variant, in float32
-Out:  metrics/drop.json   for onnx, ir and int8: points of 0.01 that AP and AP50 lie below
-                          PyTorch's, `interval` of the former, and the drop of each class
+Out:  metrics/drop.json   for onnx, ir and int8: points of 0.01 that AP lies below PyTorch's; in
+                          `details` the same of AP50 and of each class, and the `interval` of AP
 
 The interval is a 95 % interval of the difference over resamples of the val images, both variants
 judged on the same ones: a few dozen images cannot tell half a point.
@@ -22,6 +22,7 @@ from stages.common.cli import run_stage
 from stages.common.coco import read_coco
 from stages.common.errors import Refusal
 from stages.common.files import read_json, write_json
+from stages.common.metrics import with_details
 from stages.common.score import accuracy, score
 
 REFERENCE, FLOAT, INT8 = "torch", ("onnx", "ir"), "int8"
@@ -41,7 +42,7 @@ def main(val: Path, detections: Path, out: Path) -> None:
     drops = {name: drop(coco, reference, other) for name, other in evaluations.items()}
     for name in FLOAT:
         refuse_loss(name, drops[name])
-    write_json(out, drops)
+    write_json(out, {name: with_details(drops[name], "AP") for name in drops})
     for name, figures in drops.items():
         low, high = figures["interval"]
         print(f"{name}: AP drop {figures['AP']:+.2f} points, 95 % {low:+.2f} to {high:+.2f}")

@@ -2,9 +2,9 @@
 
 In:   the model: .pth (PyTorch), .onnx (ONNX Runtime) or a folder with an OpenVINO IR
       data/split/val.json, data/dataset
-Out:  metrics/accuracy/<variant>.json   AP, AP50, AP75, AP_small, AP_medium, AP_large, AR100,
-                                        images, boxes, per_class; AP_interval; precision;
-                                        as_deployed
+Out:  metrics/accuracy/<variant>.json   AP, AP50, size_mb of the model; in `details` AP75, AP_small,
+                                        AP_medium, AP_large, AR100, images, boxes, per_class,
+                                        AP_interval, precision, as_deployed
       metrics/curves/<variant>.csv      recall and precision at IoU 0.5
       data/detections/<variant>.json    what was found, rows of a COCO result file, for `compare`
 
@@ -27,7 +27,8 @@ from stages.common.bootstrap import FEW_IMAGES, interval
 from stages.common.cli import run_stage
 from stages.common.coco import labels_of, read_coco, read_image
 from stages.common.errors import Refusal
-from stages.common.files import write_json, write_text
+from stages.common.files import size_mb, write_json, write_text
+from stages.common.metrics import with_details
 from stages.common.params import Evaluate, load_params
 from stages.common.progress import progress
 from stages.common.score import accuracy, coco_rows, precision_recall, score
@@ -54,7 +55,8 @@ def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path, detectio
         figures = result
     kept = {name: figures[name] for name in ("AP", "AP50", "AP75")}
     result["as_deployed"] = {**kept, "precision": deployed.precision}
-    write_json(out, result)
+    result["size_mb"] = round(size_mb(model), 2)
+    write_json(out, with_details(result, "AP", "AP50", "size_mb"))
     rows = [f"{recall},{precision}" for recall, precision in precision_recall(evaluation)]
     write_text(curve, "\n".join(["recall,precision", *rows]) + "\n")
     write_text(detections, json.dumps(found) + "\n")

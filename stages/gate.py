@@ -13,13 +13,13 @@ from pathlib import Path
 
 from stages.common.cli import run_stage
 from stages.common.errors import Refusal
-from stages.common.files import read_json
+from stages.common.metrics import read_metrics
 from stages.common.params import load_params
 
 
 def main(drop: Path, report: Path) -> None:
     """Compares the loss of INT8 with what is allowed."""
-    print(verdict(read_json(drop)["int8"], load_params().gate.max_drop, report))
+    print(verdict(read_metrics(drop)["int8"], load_params().gate.max_drop, report))
 
 
 def verdict(figures: dict, max_drop: float | None, report: Path) -> str:

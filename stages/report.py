@@ -2,12 +2,11 @@
 
 In:   data/split/val.json, data/dataset   frames for the pictures
       data/detections                     what PyTorch and INT8 found in them
-      models                              file sizes
       metrics                             accuracy, what was lost, curves, speed, kernels
 Out:  metrics/report.md      the table
       metrics/report.html    the table, pictures and curves; opens from disk without a network
 
-Run:  python -m stages.report data/split/val.json data/dataset data/detections models metrics \
+Run:  python -m stages.report data/split/val.json data/dataset data/detections metrics \
           metrics/report.md metrics/report.html
 """
 
@@ -22,7 +21,8 @@ from rich.table import Table
 
 from stages.common.cli import run_stage
 from stages.common.coco import labels_of, read_coco
-from stages.common.files import read_json, size_mb, write_text
+from stages.common.files import read_json, write_text
+from stages.common.metrics import read_metrics
 from stages.common.params import Params, load_params
 from stages.reporting import pictures
 from stages.reporting.differences import most_different
@@ -30,7 +30,6 @@ from stages.reporting.kernels import float_layers, read_kernels, shares
 from stages.reporting.table import HEADINGS, LEGEND, NAMES, Row, machine, markdown, rows
 from stages.reporting.verdict import verdict
 
-FILES = {"torch": "yolox.pth", "onnx": "yolox.onnx", "ir": "ir", "int8": "int8"}
 TEMPLATE = Path(__file__).parent / "reporting" / "page.html"
 
 
@@ -38,16 +37,15 @@ def main(
     val: Path,
     dataset: Path,
     detections: Path,
-    models: Path,
     metrics: Path,
     out_md: Path,
     out_html: Path,
 ) -> None:
     """Writes the report as Markdown and HTML and prints its table."""
     params, coco = load_params(), read_coco(val)
-    accuracy = {key: read_json(metrics / "accuracy" / f"{key}.json") for key in NAMES}
-    speed, drop = read_json(metrics / "speed.json"), read_json(metrics / "drop.json")
-    table = rows(accuracy, speed, {key: size_mb(models / name) for key, name in FILES.items()})
+    accuracy = {key: read_metrics(metrics / "accuracy" / f"{key}.json") for key in NAMES}
+    speed, drop = read_metrics(metrics / "speed.json"), read_metrics(metrics / "drop.json")
+    table = rows(accuracy, speed)
     sentences = verdict(accuracy, speed, drop, params.gate.max_drop)
     write_text(out_md, markdown(table, sentences, speed["host"]))
     both = [read_json(detections / f"{key}.json") for key in ("torch", "int8")]

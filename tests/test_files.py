@@ -15,6 +15,7 @@ from detector.errors import ModelError
 from stages.common import cli, files
 from stages.common.errors import Refusal
 from stages.common.files import atomic_path, exchange, read_json, size_mb, write_json
+from stages.common.metrics import read_metrics, with_details
 
 
 def left(folder: Path) -> dict[str, str]:
@@ -192,3 +193,11 @@ def test_exit_status(monkeypatch, arguments, status):
     with pytest.raises(SystemExit) as ended:
         cli.run_stage(example)
     assert ended.value.code == status
+
+
+def test_metrics_show_some_figures_and_keep_all(tmp_path):
+    figures = {"AP": 0.5, "images": 3, "per_class": {"a": {"AP": 0.5}}, "interval": [0.1, 0.9]}
+    written = with_details(figures, "AP")
+    assert written == {"AP": 0.5, "details": [{k: v for k, v in figures.items() if k != "AP"}]}
+    write_json(tmp_path / "m.json", {"int8": written, "host": {"cpu": "x"}})
+    assert read_metrics(tmp_path / "m.json") == {"int8": figures, "host": {"cpu": "x"}}

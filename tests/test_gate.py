@@ -1,13 +1,12 @@
 """What INT8 lost, and when that fails."""
 
-import json
-
 import numpy as np
 import pytest
 import yaml
 
 from stages.common.coco import read_coco
 from stages.common.files import write_json
+from stages.common.metrics import read_metrics
 from stages.common.score import coco_rows
 
 CASES = {
@@ -72,7 +71,7 @@ def compare(run_stage, tiny_dataset, tmp_path):
 def test_what_int8_lost_by_hand(compare, tmp_path, shift, lost, lost50):
     done = compare("int8", shift)
     assert done.returncode == 0, done.stderr
-    drop = json.loads((tmp_path / "drop.json").read_text())
+    drop = read_metrics(tmp_path / "drop.json")
     assert set(drop) == {"onnx", "ir", "int8"}
     assert (drop["int8"]["AP"], drop["int8"]["AP50"]) == (lost, lost50)
     assert drop["int8"]["interval"] == [lost, lost]  # the same in every image

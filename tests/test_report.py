@@ -14,7 +14,7 @@ from stages.reporting.verdict import verdict
 ACCURACY = {
     # In bfloat16 a hundredth is lost, PyTorch computes in float32.
     key: {"AP": ap, "AP50": 0.9, "AP_interval": [ap - 0.126, ap + 0.114], "images": 60,
-          "boxes": 80, "as_deployed": {"AP": ap - 0.01 * (key != "torch")}}
+          "boxes": 80, "size_mb": 1.72, "as_deployed": {"AP": ap - 0.01 * (key != "torch")}}
     for key, ap in (("torch", 0.5), ("onnx", 0.5), ("ir", 0.499), ("int8", 0.48))
 }  # fmt: skip
 SPEED = {
@@ -24,13 +24,12 @@ SPEED = {
     for key, fps in (("torch", 10.0), ("onnx", 20.0), ("ir_f32", 15.0), ("ir", 30.0),
                      ("int8", 60.0))
 }  # fmt: skip
-SIZES_MB = {"torch": 3.8, "onnx": 3.6, "ir": 2.2, "int8": 1.72}
 DROP = {"int8": {"AP": 2.0, "interval": [0.5, 3.5], "per_class": {"LP": 2.0}}}
 HOST = {"cpu": "A|B", "cores": 2, "isa": ["avx2"], "versions": {"torch": "2"}}
 
 
 def test_rows():
-    table = rows(ACCURACY, SPEED, SIZES_MB)
+    table = rows(ACCURACY, SPEED)
     assert [row.variant for row in table] == list(NAMES.values())
     assert [row.drop for row in table] == ["", "+0.0", "+0.1", "+2.0"]
     assert (table[3].ap, table[3].ap_deployed) == ("0.480", "0.470")
@@ -120,7 +119,7 @@ def test_kernels_are_counted_by_what_they_compute_in(tmp_path):
 
 
 def test_markdown_is_one_table():
-    text = markdown(rows(ACCURACY, SPEED, SIZES_MB), verdict(ACCURACY, SPEED, DROP, 1.0), HOST)
+    text = markdown(rows(ACCURACY, SPEED), verdict(ACCURACY, SPEED, DROP, 1.0), HOST)
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len(table) == 2 + len(NAMES)
     assert {line.count("|") for line in table} == {len(HEADINGS) + 1}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stages.common.coco import subset
 from stages.common.errors import Refusal
 from stages.common.files import write_json
+from stages.common.metrics import read_metrics
 from stages.common.params import Split
 from stages.split import main
 from stages.splitting.account import crossing
@@ -317,7 +318,7 @@ def test_files_written(tmp_path, monkeypatch, capsys):
     assert not ids["train"] & ids["val"]
     assert lists["val"] == subset(coco, lists["val"]["images"])
     assert report["sides"]["val"]["images"] == len(ids["val"])
-    counts = json.loads((tmp_path / "data.json").read_text())
+    counts = read_metrics(tmp_path / "data.json")
     assert counts["train"]["classes"] == {"c1": len(ids["train"])}
     captured = capsys.readouterr()
     assert f"val: {len(ids['val'])} images" in captured.out

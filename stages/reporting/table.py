@@ -38,13 +38,12 @@ class Row:
     speedup: str
 
 
-def rows(accuracy: dict[str, dict], speed: dict, sizes_mb: dict[str, float]) -> list[Row]:
+def rows(accuracy: dict[str, dict], speed: dict) -> list[Row]:
     """The table's rows in the order of the pipeline.
 
     Args:
         accuracy: contents of metrics/accuracy by variant.
         speed: content of metrics/speed.json.
-        sizes_mb: size of each variant's model in MB.
     """
     reference = accuracy["torch"]["AP"]
     return [
@@ -55,7 +54,7 @@ def rows(accuracy: dict[str, dict], speed: dict, sizes_mb: dict[str, float]) -> 
             f"{100 * (reference - accuracy[key]['AP']):+.1f}" if key != "torch" else "",
             speed[key]["precision"],
             f"{accuracy[key]['as_deployed']['AP']:.3f}",
-            f"{sizes_mb[key]:.1f}",
+            f"{accuracy[key]['size_mb']:.1f}",
             f"{speed[key]['latency_ms_p50']:g}",
             f"{speed[key]['throughput_fps']:g}",
             f"{speed[key]['end_to_end_fps']:g}",

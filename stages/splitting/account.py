@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 
 from stages.common.coco import subset
+from stages.common.metrics import with_details
 from stages.common.params import Split
 from stages.splitting.sides import SIDES, place, shares_of
 from stages.splitting.twins import twins
@@ -48,13 +49,17 @@ def report_of(
 
 def figures(report: dict) -> dict:
     """The numbers of the report that a review compares."""
-    plain = ("images", "boxes", "groups", "near_duplicate_pairs", "crossing")
-    return {
-        **{name: report[name] for name in plain},
-        "crossing_image_by_image": report["crossing_image_by_image"],
+    sides = {name: side for name, side in report["sides"].items() if side["images"]}
+    details = ("groups", "near_duplicate_pairs", "crossing_image_by_image")
+    every = {
+        "images": report["images"],
+        "boxes": report["boxes"],
+        "crossing": report["crossing"],
         "left_out": len(report["left_out"]),
-        **{name: side for name, side in report["sides"].items() if side["images"]},
+        **{name: with_details(side, "images", "boxes") for name, side in sides.items()},
+        **{name: report[name] for name in details},
     }
+    return with_details(every, *(name for name in every if name not in details))
 
 
 def crossing(codes: np.ndarray, sides: np.ndarray) -> dict[str, int]:
