@@ -2,7 +2,8 @@
 
 In:   data/split/val.json
       data/detections/<variant>.json   what `evaluate` found with each variant, in float32
-Out:  metrics/drop.json   for onnx, ir and int8: points of 0.01 that AP lies below PyTorch's; in
+Out:  metrics/drop_by_class.csv   what INT8 lost of each class
+      metrics/drop.json   for onnx, ir and int8: points of 0.01 that AP lies below PyTorch's; in
                           `details` the same of AP50 and of each class, and the `interval` of AP
 
 The interval is a 95 % interval of the difference over resamples of the val images, both variants
@@ -10,7 +11,8 @@ judged on the same ones: a few dozen images cannot tell half a point.
 
 ONNX and FP16 must not lose anything: float variants that do are refused.
 
-Run:  python -m stages.compare data/split/val.json data/detections metrics/drop.json
+Run:  python -m stages.compare data/split/val.json data/detections metrics/drop.json \
+          metrics/drop_by_class.csv
 """
 
 from pathlib import Path
@@ -21,7 +23,7 @@ from stages.common.bootstrap import paired_interval
 from stages.common.cli import run_stage
 from stages.common.coco import read_coco
 from stages.common.errors import Refusal
-from stages.common.files import read_json, write_json
+from stages.common.files import read_json, write_csv, write_json
 from stages.common.metrics import with_details
 from stages.common.score import accuracy, score
 
@@ -31,7 +33,7 @@ REFERENCE, FLOAT, INT8 = "torch", ("onnx", "ir"), "int8"
 FLOAT_TOLERANCE = 0.5
 
 
-def main(val: Path, detections: Path, out: Path) -> None:
+def main(val: Path, detections: Path, out: Path, by_class: Path) -> None:
     """Compares every variant with PyTorch."""
     coco = read_coco(val, boxes_needed=True)
     evaluations = {
@@ -43,6 +45,7 @@ def main(val: Path, detections: Path, out: Path) -> None:
     for name in FLOAT:
         refuse_loss(name, drops[name])
     write_json(out, {name: with_details(drops[name], "AP") for name in drops})
+    write_csv(by_class, ("class", "points"), drops[INT8]["per_class"].items())
     for name, figures in drops.items():
         low, high = figures["interval"]
         print(f"{name}: AP drop {figures['AP']:+.2f} points, 95 % {low:+.2f} to {high:+.2f}")

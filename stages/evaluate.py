@@ -27,7 +27,7 @@ from stages.common.bootstrap import FEW_IMAGES, interval
 from stages.common.cli import run_stage
 from stages.common.coco import labels_of, read_coco, read_image
 from stages.common.errors import Refusal
-from stages.common.files import size_mb, write_json, write_text
+from stages.common.files import size_mb, write_csv, write_json, write_text
 from stages.common.metrics import with_details
 from stages.common.params import Evaluate, load_params
 from stages.common.progress import progress
@@ -57,8 +57,7 @@ def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path, detectio
     result["as_deployed"] = {**kept, "precision": deployed.precision}
     result["size_mb"] = round(size_mb(model), 2)
     write_json(out, with_details(result, "AP", "AP50", "size_mb"))
-    rows = [f"{recall},{precision}" for recall, precision in precision_recall(evaluation)]
-    write_text(curve, "\n".join(["recall,precision", *rows]) + "\n")
+    write_csv(curve, ("recall", "precision"), precision_recall(evaluation))
     write_text(detections, json.dumps(found) + "\n")
     print(
         f"{out.stem}: AP {result['AP']:.3f}, AP50 {result['AP50']:.3f} ({backend.precision}), "

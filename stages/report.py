@@ -5,9 +5,10 @@ In:   data/split/val.json, data/dataset   frames for the pictures
       metrics                             accuracy, what was lost, curves, speed, kernels
 Out:  metrics/report.md      the table
       metrics/report.html    the table, pictures and curves; opens from disk without a network
+      metrics/tradeoff.csv   AP and FPS of each variant, as this machine runs it
 
 Run:  python -m stages.report data/split/val.json data/dataset data/detections metrics \
-          metrics/report.md metrics/report.html
+          metrics/report.md metrics/report.html metrics/tradeoff.csv
 """
 
 import sys
@@ -21,13 +22,13 @@ from rich.table import Table
 
 from stages.common.cli import run_stage
 from stages.common.coco import labels_of, read_coco
-from stages.common.files import read_json, write_text
+from stages.common.files import read_json, write_csv, write_text
 from stages.common.metrics import read_metrics
 from stages.common.params import Params, load_params
 from stages.reporting import pictures
 from stages.reporting.differences import most_different
 from stages.reporting.kernels import float_layers, read_kernels, shares
-from stages.reporting.table import HEADINGS, LEGEND, NAMES, Row, machine, markdown, rows
+from stages.reporting.table import HEADINGS, LEGEND, NAMES, Row, deployed, machine, markdown, rows
 from stages.reporting.verdict import verdict
 
 TEMPLATE = Path(__file__).parent / "reporting" / "page.html"
@@ -40,6 +41,7 @@ def main(
     metrics: Path,
     out_md: Path,
     out_html: Path,
+    tradeoff: Path,
 ) -> None:
     """Writes the report as Markdown and HTML and prints its table."""
     params, coco = load_params(), read_coco(val)
@@ -48,6 +50,7 @@ def main(
     table = rows(accuracy, speed)
     sentences = verdict(accuracy, speed, drop, params.gate.max_drop)
     write_text(out_md, markdown(table, sentences, speed["host"]))
+    write_csv(tradeoff, ("variant", "FPS", "AP"), deployed(accuracy, speed))
     both = [read_json(detections / f"{key}.json") for key in ("torch", "int8")]
     frames = most_different(coco, *both, params.report.confidence, params.report.pictures)
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(

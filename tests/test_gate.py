@@ -58,7 +58,12 @@ def compare(run_stage, tiny_dataset, tmp_path):
             rows = detections(coco, shift if name == variant else 0.0)
             write_json(tmp_path / f"detections/{name}.json", rows)
         return run_stage(
-            "compare", tiny_dataset / "split/train.json", "detections", "drop.json", cwd=tmp_path
+            "compare",
+            tiny_dataset / "split/train.json",
+            "detections",
+            "drop.json",
+            "by_class.csv",
+            cwd=tmp_path,
         )
 
     return run
@@ -77,6 +82,9 @@ def test_what_int8_lost_by_hand(compare, tmp_path, shift, lost, lost50):
     assert drop["int8"]["interval"] == [lost, lost]  # the same in every image
     assert set(drop["int8"]["per_class"].values()) == {lost}
     assert drop["ir"] == drop["onnx"] and drop["ir"]["AP"] == 0.0
+    heading, *rows = (tmp_path / "by_class.csv").read_text().splitlines()
+    assert heading == "class,points"
+    assert rows == [f"{label},{points}" for label, points in drop["int8"]["per_class"].items()]
 
 
 @pytest.mark.parametrize("variant", ["onnx", "ir"])

@@ -1,13 +1,15 @@
 """Reading and writing files so that nobody ever meets half of one."""
 
+import csv
 import ctypes
+import io
 import json
 import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,13 @@ def write_json(out: Path, content: Any) -> None:
 def write_text(out: Path, text: str) -> None:
     with atomic_path(out) as tmp:
         tmp.write_text(text, encoding="utf-8")
+
+
+def write_csv(out: Path, heading: tuple[str, ...], rows: Iterable[tuple]) -> None:
+    """Writes a table with one line of headings."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([heading, *rows])
+    write_text(out, text.getvalue())
 
 
 def read_json(path: Path) -> Any:

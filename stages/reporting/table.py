@@ -64,6 +64,13 @@ def rows(accuracy: dict[str, dict], speed: dict) -> list[Row]:
     ]
 
 
+def deployed(accuracy: dict[str, dict], speed: dict) -> list[tuple[str, float, float]]:
+    """Name, FPS and AP of each variant as this machine runs it."""
+    return [
+        (key, speed[key]["throughput_fps"], accuracy[key]["as_deployed"]["AP"]) for key in NAMES
+    ]
+
+
 def speedup(figures: dict) -> str:
     """A ratio with its interval, as 8.85x (8.7 to 9)."""
     low, high = figures["speedup_interval"]

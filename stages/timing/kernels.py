@@ -54,8 +54,7 @@ def kernels_of(ir: Path, image_bgr: np.ndarray) -> list[Kernel]:
     return [Kernel(*key, float(np.median(values))) for key, values in runs.items()]
 
 
-def csv_text(kernels: list[Kernel]) -> str:
-    """A table: layer, precision, and its share of the time of all convolutions."""
+def shares(kernels: list[Kernel]) -> list[tuple[str, str, str]]:
+    """Layer, precision, and its share of the time of all convolutions."""
     total = sum(kernel.ms for kernel in kernels)
-    rows = [f"{k.name},{k.precision},{k.ms / total:.3f}" for k in kernels]
-    return "\n".join(["layer,precision,share", *rows]) + "\n"
+    return [(kernel.name, kernel.precision, f"{kernel.ms / total:.3f}") for kernel in kernels]
