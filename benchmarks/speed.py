@@ -136,6 +136,9 @@ def measurements(models: list[str], image_bgr: np.ndarray, video: Path) -> dict[
         detector = Detector(folder / "int8", throughput=True)
         found[f"{name} INT8, end to end"] = lambda d=detector: end_to_end_fps(d, video, SECONDS)
         if (folder / "slices int8").exists():
+            throughput(
+                f"{name} INT8, slices", OpenVinoBackend(folder / "slices int8", throughput=True)
+            )
             throughput(f"{name} INT8, slices and floats", FloatBackend(folder / "slices int8"))
     return found
 

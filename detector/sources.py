@@ -92,6 +92,11 @@ def open_source(name: str, every: int = 1, allow_network: bool = False) -> Sourc
         raise SourceError(f"{path} does not exist; expected a picture, folder, video or camera")
     if path.is_dir() or path.suffix.lower() in PICTURES:
         return Pictures(path, every)
+    return open_video(path, every)
+
+
+def open_video(path: Path, every: int = 1) -> "Video":
+    """A video file, see `open_source`."""
     return Video(str(path), open_capture(str(path), FILES_ONLY), every)
 
 

@@ -92,7 +92,9 @@ def test_a_model_is_as_fast_as_itself(trained, tmp_path):
     [
         (["benchmarks.ruler", "{model}", "{video}", "--seconds", "1", "--rounds", "1"], 3),
         (["benchmarks.speed", "{export}", "{video}", "{folder}", "--rounds", "1",
-          "--models", "nano 416x416"], 6),
+          "--models", "nano 416x416"], 7),
+        (["benchmarks.runtime", "{model}", "{video}", "--rounds", "1", "--choices", "as it is",
+          "AsyncInferQueue", "one decoding thread"], 3),
     ],
 )  # fmt: skip
 def test_the_benchmarks_run(trained, models, tmp_path, words, rows):

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -11,7 +11,7 @@ import numpy as np
 from detector.detector import Detector
 from detector.painter import Painter
 from detector.pipeline import detections, overlapped
-from detector.sources import FILES_ONLY, Frame, Video, open_capture
+from detector.sources import Frame, open_video
 
 CLIP_FRAMES = 120
 
@@ -51,10 +51,12 @@ def throughput_fps(backend, canvas_bgr: np.ndarray, seconds: float) -> float:
     return (frames + len(requests)) / (time.perf_counter() - started)
 
 
-def end_to_end_fps(detector: Detector, clip: Path, seconds: float) -> float:
+def end_to_end_fps(
+    detector: Detector, clip: Path, seconds: float, detect_all: Callable = overlapped
+) -> float:
     """Frames a second of a video: decoded, detected in, and drawn on, as `detect` does it."""
     painter, times, end = Painter(["benchmark"]), [], time.perf_counter() + seconds
-    with detections(Repeated(clip), lambda frames: overlapped(frames, detector)) as (_, found):
+    with detections(Repeated(clip), lambda frames: detect_all(frames, detector)) as (_, found):
         for frame, per_model in found:
             painter(frame.image_bgr, per_model)
             times.append(time.perf_counter())
@@ -73,7 +75,7 @@ class Repeated:
 
     def frames(self) -> Iterator[Frame]:
         while True:
-            yield from Video(str(self.path), open_capture(str(self.path), FILES_ONLY), 1).frames()
+            yield from open_video(self.path).frames()
 
 
 def write_clip(path: Path, images_bgr: list[np.ndarray]) -> None:
