@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro look bench ruler test test-quick lint lock clean
+.PHONY: help repro look review bench ruler test test-quick lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ look: $(INSTALLED)  ## show the data on one page, data/look.html, before anythin
 
 bench: $(INSTALLED)  ## compare the import of 10,000 pictures with plain decoding; some minutes
 	@$(RUN) python -m benchmarks.ingest
+
+review: $(INSTALLED)  ## tell what changed since BASE=commit, with a verdict per figure: review.md
+	@$(RUN) python -m review.pull_request "$(or $(BASE),origin/main)" review.md
 
 ruler: $(INSTALLED)  ## compare models/int8 on VIDEO=file with OpenVINO's own benchmark_app
 	@[ -n "$(VIDEO)" ] || { echo "say which video: make ruler VIDEO=drive.mp4"; exit 1; }

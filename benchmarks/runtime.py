@@ -63,7 +63,11 @@ def with_queue(frames: Iterable[Frame], detector: Detector) -> Iterator[Found]:
     backend = detector.backend
     queue = ov.AsyncInferQueue(backend.compiled, detector.in_flight)
     done: dict[int, np.ndarray] = {}
-    queue.set_callback(lambda request, index: done.update({index: request.get_output_tensor().data[0].copy()}))
+
+    def keep(request: ov.InferRequest, number: int) -> None:
+        done[number] = request.get_output_tensor().data[0].copy()
+
+    queue.set_callback(keep)
     waiting: list[Frame] = []
 
     def finish() -> Found:

@@ -173,6 +173,13 @@ def test_an_experiment_trains_again_and_metrics_diff_compares(repository):
     shown = {f"{file}:{name}" for file, rows in table.items() for name in rows}
     assert not {name for name in shown if "details" in name or "latency" in name}
     assert repository.run("dvc", "plots", "diff", "--json").stdout.strip().startswith("{")
+    repository.run(sys.executable, "-m", "review.pull_request", "HEAD", "review.md")
+    page = (repository.folder / "review.md").read_text()
+    assert "| params.yaml | train.seed | 0 | 1 |" in page
+    assert "The same number of images and boxes." in page and "| FPS, PyTorch |" in page
+    assert "Right before, wrong now: " in page
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", page):
+        assert (repository.folder / picture).stat().st_size > 1000
     repository.run("git", "checkout", "-q", ".")
     repository.run("dvc", "checkout", "-q")
 

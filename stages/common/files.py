@@ -108,8 +108,12 @@ def write_json(out: Path, content: Any) -> None:
 
 
 def write_text(out: Path, text: str) -> None:
+    write_bytes(out, text.encode("utf-8"))
+
+
+def write_bytes(out: Path, content: bytes) -> None:
     with atomic_path(out) as tmp:
-        tmp.write_text(text, encoding="utf-8")
+        tmp.write_bytes(content)
 
 
 def write_csv(out: Path, heading: tuple[str, ...], rows: Iterable[tuple]) -> None:

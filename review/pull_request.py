@@ -1,0 +1,176 @@
+"""Review: what a change did, as one Markdown page for a pull request.
+
+    python -m review.pull_request BASE OUT.md
+
+Compares the working tree with a commit: parameters, data, and the figures in metrics/, each with a
+verdict by the intervals that `evaluate`, `compare` and `benchmark` stored with them. Neither data
+nor models are needed for that. Where the detections of both are in DVC's cache or a remote, frames
+that INT8 now finds right, or no longer, are shown beside OUT.md, in a folder of its name.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import dvc.api
+from dvc.exceptions import DvcException
+
+from review.frames import SHOWN, turned, write_picture
+from review.verdicts import Row, rows
+from stages.common.coco import read_coco
+from stages.common.errors import Refusal
+from stages.common.files import write_text
+from stages.common.metrics import flat
+from stages.common.params import load_params
+from stages.reporting.table import NAMES, machine
+
+SIDES = ("train", "val", "test")
+DETECTIONS, VAL, DATASET = "data/detections/int8.json", "data/split/val.json", "data/dataset"
+
+
+def main() -> None:
+    """Writes the review of the working tree against a commit."""
+    parser = argparse.ArgumentParser(prog="python -m review.pull_request", description=__doc__)
+    parser.add_argument("base", help="a commit, branch or tag")
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    try:
+        write_text(arguments.out, review(arguments.base, arguments.out))
+    except Refusal as error:
+        sys.exit(f"review: {error}")
+    print(arguments.out)
+
+
+def review(base: str, out: Path) -> str:
+    """The page; pictures are written on the way.
+
+    Raises:
+        Refusal: there is no such commit, or it has no metrics.
+    """
+    before, after = figures(base), figures(None)
+    parts = [
+        f"# Review against {base}",
+        *table_of(rows(before, after)),
+        *machines(before["speed"]["host"], after["speed"]["host"]),
+        "## Parameters",
+        dvc_table("params", base) or "Unchanged.",
+        "## Data",
+        *data_lines(before["data"], after["data"]),
+        "## Frames that INT8 finds right, or no longer",
+        *frame_lines(base, out),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def figures(revision: str | None) -> dict[str, dict]:
+    """What metrics/ holds at a commit; None: in the working tree."""
+    names = {key: f"metrics/accuracy/{key}.json" for key in NAMES}
+    return {
+        "accuracy": {key: metrics_at(revision, path) for key, path in names.items()},
+        **{
+            name: metrics_at(revision, f"metrics/{name}.json") for name in ("drop", "speed", "data")
+        },
+    }
+
+
+def metrics_at(revision: str | None, path: str) -> dict:
+    """A metrics file, with its details in their places."""
+    if revision is None:
+        if not Path(path).exists():
+            raise Refusal(f"{path} is missing; run `dvc repro`")
+        return flat(json.loads(Path(path).read_text(encoding="utf-8")))
+    shown = subprocess.run(
+        ["git", "show", "--end-of-options", f"{revision}:{path}"], capture_output=True, text=True
+    )
+    if shown.returncode:
+        raise Refusal(
+            f"{path} is not in {revision!r}; name a commit that holds it, and fetch that first "
+            "where this is a shallow clone"
+        )
+    return flat(json.loads(shown.stdout))
+
+
+def table_of(changed: list[Row]) -> list[str]:
+    if not changed:
+        return ["No figure changed."]
+    lines = ["| | before | after | |", "| --- | ---: | ---: | --- |"]
+    lines += [f"| {r.figure} | {r.before} | {r.after} | {r.verdict} |" for r in changed]
+    return [
+        "\n".join(lines),
+        "Verdicts: 95 % intervals that overlap are noise. Those of AP are over resamples of the val "
+        "images, those of speed over rounds in which all variants took turns.",
+    ]
+
+
+def machines(before: dict, after: dict) -> list[str]:
+    if before == after:
+        return [f"Both measured on {machine(after)}."]
+    return [f"Before on {machine(before)}; after on {machine(after)}: speeds do not compare."]
+
+
+def dvc_table(kind: str, base: str) -> str:
+    """What `dvc params diff` says, as Markdown."""
+    words = [sys.executable, "-m", "dvc", kind, "diff", "--md", base]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def data_lines(before: dict, after: dict) -> list[str]:
+    """Images, boxes and classes of each side, and whether the split leaks."""
+    lines = ["| | before | after |", "| --- | ---: | ---: |"]
+    for side in SIDES:
+        old, new = (counts(data.get(side)) for data in (before, after))
+        lines += [
+            f"| {side}, {name} | {old.get(name, 0)} | {new.get(name, 0)} |"
+            for name in {**old, **new}
+            if old.get(name, 0) != new.get(name, 0)
+        ]
+    leaks = after["crossing"]["judged_images"]
+    leak = f"{leaks} judged images have a near-identical one in train: AP flatters."
+    return [
+        "\n".join(lines) if len(lines) > 2 else "The same number of images and boxes.",
+        leak if leaks else "No judged image has a near-identical one in train.",
+    ]
+
+
+def counts(side: dict | None) -> dict[str, int]:
+    if side is None:
+        return {}
+    classes = {f"boxes of {label}": count for label, count in side["classes"].items()}
+    return {"images": side["images"], "boxes": side["boxes"], **classes}
+
+
+def frame_lines(base: str, out: Path) -> list[str]:
+    """Pictures of frames whose outcome changed."""
+    if not all(Path(path).exists() for path in (DETECTIONS, VAL, DATASET)):
+        return ["Not shown: the data of this commit is not here; `dvc pull` fetches it."]
+    try:
+        before = json.loads(dvc.api.read(DETECTIONS, rev=base))
+        same_images = dvc.api.read(VAL, rev=base) == Path(VAL).read_text(encoding="utf-8")
+    except (DvcException, OSError) as error:
+        return [
+            f"Not shown: {DETECTIONS} of {base} is in no cache or remote ({type(error).__name__})."
+        ]
+    if not same_images:
+        return ["Not shown: the val images are others than before."]
+    after, coco = json.loads(Path(DETECTIONS).read_text(encoding="utf-8")), read_coco(Path(VAL))
+    confidence = load_params().report.confidence
+    changed = turned(coco, before, after, confidence)
+    lines = []
+    for now_right, words in ((False, "Right before, wrong now"), (True, "Wrong before, right now")):
+        own = [frame for frame in changed if frame.now_right == now_right]
+        lines.append(f"{words}: {len(own)} of {len(coco['images'])} frames.")
+        for number, frame in enumerate(own[:SHOWN]):
+            picture = out.with_suffix("") / f"{'right' if now_right else 'wrong'}_{number}.jpg"
+            write_picture(
+                picture, Path(DATASET) / "images", frame.image, coco, [before, after], confidence
+            )
+            place = picture.relative_to(out.parent)
+            lines.append(f"![{frame.image['file_name']}, before above, after below]({place})")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

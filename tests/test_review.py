@@ -1,0 +1,108 @@
+"""The review of a change: verdicts, frames that turned, and the page."""
+
+import copy
+
+import pytest
+from test_report import ACCURACY, DROP, HOST, SPEED
+
+from review.frames import right, turned
+from review.pull_request import data_lines, table_of
+from review.verdicts import BETTER, NOISE, OTHER_MACHINE, WORSE, judged, rows
+
+BEFORE = {"accuracy": ACCURACY, "drop": DROP, "speed": {**SPEED, "host": HOST}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "higher_is_better", "verdict"),
+    [
+        ((5, [4, 6]), (7, [6.5, 8]), True, BETTER),
+        ((5, [4, 6]), (7, [5.5, 8]), True, NOISE),
+        ((5, [4, 6]), (3, [2, 3.9]), True, WORSE),
+        ((5, [4, 6]), (3, [2, 3.9]), False, BETTER),
+        ((5, [4, 6]), (5, [4, 6]), True, NOISE),
+        ((5, [5, 5]), (5.1, [5.1, 5.1]), True, BETTER),
+    ],
+)
+def test_a_figure_is_judged_by_its_interval(old, new, higher_is_better, verdict):
+    assert judged(*old, *new, higher_is_better) == verdict
+
+
+def changed(path: tuple[str, ...], value: object) -> list:
+    after = copy.deepcopy(BEFORE)
+    place = after
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    return [(row.figure, row.before, row.after, row.verdict) for row in rows(BEFORE, after)]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (("accuracy", "int8", "AP50"), 0.9, []),
+        (("accuracy", "int8", "AP"), 0.5, [("AP, OpenVINO INT8", "0.480", "0.500", NOISE)]),
+        (("accuracy", "ir", "size_mb"), 3.0, [("MB, OpenVINO FP16", "1.7", "3.0", WORSE)]),
+        (("speed", "int8", "throughput_fps"), 61.0, [("FPS, OpenVINO INT8", "60", "61", NOISE)]),
+        (("speed", "int8", "throughput_fps"), 90.0, [("FPS, OpenVINO INT8", "60", "90", BETTER)]),
+        (("drop", "int8", "AP"), 2.5, [("AP lost in INT8, points", "2.0", "2.5", NOISE)]),
+    ],
+)
+def test_only_what_changed_is_told(path, value, expected):
+    assert changed(path, value) == expected
+
+
+def test_speeds_of_other_machines_do_not_compare():
+    after = copy.deepcopy(BEFORE)
+    after["speed"]["host"] = {**HOST, "cores": 64}
+    after["speed"]["int8"] |= {"throughput_fps": 900.0, "speedup_vs_torch": 90.0}
+    assert {row.verdict for row in rows(BEFORE, after)} == {OTHER_MACHINE}
+
+
+def test_nothing_changed():
+    assert table_of(rows(BEFORE, copy.deepcopy(BEFORE))) == ["No figure changed."]
+
+
+def box(image: int, left: float, category: int = 1, score: float = 0.9) -> dict:
+    return {"image_id": image, "category_id": category, "bbox": [left, 0, 10, 10], "score": score}
+
+
+@pytest.mark.parametrize(
+    ("truth", "found", "is_right"),
+    [
+        ([], [], True),
+        ([box(1, 0)], [box(1, 1)], True),
+        ([box(1, 0)], [box(1, 9)], False),
+        ([box(1, 0)], [box(1, 0, category=2)], False),
+        ([box(1, 0)], [], False),
+        ([], [box(1, 0)], False),
+        ([box(1, 0), box(1, 50)], [box(1, 50), box(1, 0)], True),
+        ([box(1, 0)], [box(1, 0), box(1, 0)], False),
+    ],
+)
+def test_a_frame_is_right_where_all_is_found_and_nothing_else(truth, found, is_right):
+    assert right(truth, found) == is_right
+
+
+def test_frames_that_turned():
+    coco = {"images": [{"id": i} for i in (1, 2, 3)],
+            "annotations": [box(1, 0), box(2, 0), box(3, 0)]}  # fmt: skip
+    before = [box(1, 0), box(3, 0), box(2, 0, score=0.2)]
+    after = [box(2, 0), box(3, 0), box(1, 0, score=0.1)]
+    found = turned(coco, before, after, confidence=0.25)
+    assert [(frame.image["id"], frame.now_right) for frame in found] == [(1, False), (2, True)]
+
+
+def side(images: int, boxes: int, **classes: int) -> dict:
+    return {"images": images, "boxes": boxes, "classes": classes}
+
+
+def test_data_that_changed_and_a_leak():
+    before = {"train": side(30, 40, LP=40), "val": side(10, 11, LP=11)}
+    after = {"train": side(32, 44, LP=40, car=4), "val": side(10, 11, LP=11),
+             "crossing": {"judged_images": 3}}  # fmt: skip
+    table, leak = data_lines(before, after)
+    assert table.splitlines()[2:] == [
+        "| train, images | 30 | 32 |", "| train, boxes | 40 | 44 |",
+        "| train, boxes of car | 0 | 4 |",
+    ]  # fmt: skip
+    assert leak.startswith("3 judged images have a near-identical one in train")
