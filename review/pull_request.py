@@ -5,7 +5,7 @@
 Compares the working tree with a commit: parameters, data, and the figures in metrics/, each with a
 verdict by the intervals that `evaluate`, `compare` and `benchmark` stored with them. Neither data
 nor models are needed for that. Where the detections of both are in DVC's cache or a remote, frames
-that INT8 now finds right, or no longer, are shown beside OUT.md, in a folder of its name.
+that INT8 now finds right, or no longer, are shown beside OUT.md, in OUT_frames/.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from stages.common.metrics import flat
 from stages.common.params import load_params
 from stages.reporting.table import NAMES, machine
 
+OTHERS = ("drop", "speed", "data")
 SIDES = ("train", "val", "test")
 DETECTIONS, VAL, DATASET = "data/detections/int8.json", "data/split/val.json", "data/dataset"
 
@@ -50,9 +51,13 @@ def review(base: str, out: Path) -> str:
         Refusal: there is no such commit, or it has no metrics.
     """
     before, after = figures(base), figures(None)
+    try:
+        table = table_of(rows(before, after))
+    except KeyError as error:
+        raise Refusal(f"the metrics of {base} lack {error}: an older version wrote them") from error
     parts = [
         f"# Review against {base}",
-        *table_of(rows(before, after)),
+        *table,
         *machines(before["speed"]["host"], after["speed"]["host"]),
         "## Parameters",
         dvc_table("params", base) or "Unchanged.",
@@ -69,9 +74,7 @@ def figures(revision: str | None) -> dict[str, dict]:
     names = {key: f"metrics/accuracy/{key}.json" for key in NAMES}
     return {
         "accuracy": {key: metrics_at(revision, path) for key, path in names.items()},
-        **{
-            name: metrics_at(revision, f"metrics/{name}.json") for name in ("drop", "speed", "data")
-        },
+        **{name: metrics_at(revision, f"metrics/{name}.json") for name in OTHERS},
     }
 
 
@@ -99,8 +102,8 @@ def table_of(changed: list[Row]) -> list[str]:
     lines += [f"| {r.figure} | {r.before} | {r.after} | {r.verdict} |" for r in changed]
     return [
         "\n".join(lines),
-        "Verdicts: 95 % intervals that overlap are noise. Those of AP are over resamples of the val "
-        "images, those of speed over rounds in which all variants took turns.",
+        "Verdicts: 95 % intervals that overlap are noise. Those of AP are over resamples of the "
+        "val images, those of speed over rounds in which all variants took turns.",
     ]
 
 
@@ -150,9 +153,8 @@ def frame_lines(base: str, out: Path) -> list[str]:
         before = json.loads(dvc.api.read(DETECTIONS, rev=base))
         same_images = dvc.api.read(VAL, rev=base) == Path(VAL).read_text(encoding="utf-8")
     except (DvcException, OSError) as error:
-        return [
-            f"Not shown: {DETECTIONS} of {base} is in no cache or remote ({type(error).__name__})."
-        ]
+        kind = type(error).__name__
+        return [f"Not shown: {DETECTIONS} of {base} is in no cache or remote ({kind})."]
     if not same_images:
         return ["Not shown: the val images are others than before."]
     after, coco = json.loads(Path(DETECTIONS).read_text(encoding="utf-8")), read_coco(Path(VAL))
@@ -163,7 +165,8 @@ def frame_lines(base: str, out: Path) -> list[str]:
         own = [frame for frame in changed if frame.now_right == now_right]
         lines.append(f"{words}: {len(own)} of {len(coco['images'])} frames.")
         for number, frame in enumerate(own[:SHOWN]):
-            picture = out.with_suffix("") / f"{'right' if now_right else 'wrong'}_{number}.jpg"
+            folder = out.with_name(f"{out.stem}_frames")
+            picture = folder / f"{'right' if now_right else 'wrong'}_{number}.jpg"
             write_picture(
                 picture, Path(DATASET) / "images", frame.image, coco, [before, after], confidence
             )
