@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro look review bench ruler test test-quick lint lock clean
+.PHONY: help repro look locked review bench ruler test test-quick lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,12 @@ look: $(INSTALLED)  ## show the data on one page, data/look.html, before anythin
 
 bench: $(INSTALLED)  ## compare the import of 10,000 pictures with plain decoding; some minutes
 	@$(RUN) python -m benchmarks.ingest
+
+locked: $(INSTALLED)  ## tell whether dvc.lock is that of the code, parameters and metrics here
+	@planned=$$($(RUN) dvc repro --dry --allow-missing) || exit 1; \
+	stale=$$(sed -n "s/^Running stage '\(.*\)':.*/\1/p" <<< "$$planned" | grep -vx machine); \
+	[ -z "$$stale" ] || { echo "dvc.lock is old, these stages would run:" $$stale; \
+	  echo "run dvc repro and commit what it writes"; exit 1; }
 
 review: $(INSTALLED)  ## tell what changed since BASE=commit, with a verdict per figure: review.md
 	@$(RUN) python -m review.pull_request "$(or $(BASE),origin/main)" review.md

@@ -26,7 +26,7 @@ from detector.openvino_backend import OpenVinoBackend
 from stages import export, ingest, ir, quantize, split
 from stages.common.host import usable_cores
 from stages.common.params import Model
-from stages.common.yolox_model import build_model, load_torch_backend
+from stages.common.yolox_model import build_model, load_for_timing
 from stages.timing.modes import end_to_end_fps, throughput_fps
 from stages.training.setup import save
 
@@ -50,7 +50,6 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--rounds", type=int, default=12)
     arguments = parser.parse_args()
-    torch.set_num_threads(usable_cores())
     arguments.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(arguments.folder)
     for name in arguments.models:
@@ -129,7 +128,7 @@ def measurements(models: list[str], image_bgr: np.ndarray, video: Path) -> dict[
 
     for name in models:
         folder = Path(name)
-        throughput(f"{name} PyTorch", load_torch_backend(folder / "yolox.pth"))
+        throughput(f"{name} PyTorch", load_for_timing(folder / "yolox.pth", usable_cores()))
         throughput(f"{name} FP16 in f32", OpenVinoBackend(folder / "ir", "f32", throughput=True))
         throughput(f"{name} FP16", OpenVinoBackend(folder / "ir", throughput=True))
         throughput(f"{name} INT8", OpenVinoBackend(folder / "int8", throughput=True))

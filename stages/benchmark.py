@@ -27,7 +27,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from detector.boxes import letterbox
 from detector.detector import Detector
@@ -39,7 +38,7 @@ from stages.common.files import read_json, write_csv, write_json
 from stages.common.host import usable_cores
 from stages.common.metrics import with_details
 from stages.common.params import load_params
-from stages.common.yolox_model import load_torch_backend
+from stages.common.yolox_model import load_for_timing
 from stages.timing.kernels import kernels_of, shares
 from stages.timing.modes import end_to_end_fps, latencies_ms, throughput_fps, write_clip
 from stages.timing.turns import Variant, interval, ratio, take_turns
@@ -62,7 +61,6 @@ def main(
 ) -> None:
     """Times all variants, and looks which kernels run in those of OpenVINO."""
     params = load_params().benchmark
-    torch.set_num_threads(usable_cores())
     files = [image["file_name"] for image in read_coco(val)["images"][:CLIP_IMAGES]]
     images_bgr = [read_image(dataset / "images" / name) for name in files]
     with tempfile.TemporaryDirectory() as scratch:
@@ -87,7 +85,7 @@ def main(
 
 def torch_variant(path: Path, image_bgr: np.ndarray, clip: Path) -> Variant:
     """PyTorch as most people run it: eager, all cores on one frame, one frame after the other."""
-    backend = load_torch_backend(path)
+    backend = load_for_timing(path, usable_cores())
     facts = {"threads": usable_cores(), "streams": 1}
     return variant_of(backend, backend, image_bgr, clip, facts)
 

@@ -11,7 +11,11 @@ from test_dvc_yaml import DVC_YAML, declared
 from stages.reporting.table import HEADINGS, NAMES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+DOCS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+]
 
 
 def blocks(language: str, document: str = "README.md") -> list[str]:

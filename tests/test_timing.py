@@ -1,13 +1,8 @@
 """How speed is measured: intervals, turns, and that one model is as fast as itself."""
 
-import re
-import subprocess
-import sys
-
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, write_video
 
 from detector.boxes import letterbox
 from detector.detector import Detector
@@ -84,29 +79,3 @@ def test_a_model_is_as_fast_as_itself(trained, tmp_path):
     take_turns(twice, seconds=60.0, warmup_seconds=1.0, slice_seconds=0.2)
     low, middle, high = interval(ratio(twice[1], twice[0]))
     assert abs(middle - 1) < 0.03, f"{middle:.3f}, interval {low:.3f} to {high:.3f}"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "rows"),
-    [
-        (["benchmarks.ruler", "{model}", "{video}", "--seconds", "1", "--rounds", "1"], 3),
-        (["benchmarks.speed", "{export}", "{video}", "{folder}", "--rounds", "1",
-          "--models", "nano 416x416"], 7),
-        (["benchmarks.runtime", "{model}", "{video}", "--rounds", "1", "--choices", "as it is",
-          "AsyncInferQueue", "one decoding thread"], 3),
-    ],
-)  # fmt: skip
-def test_the_benchmarks_run(trained, models, tmp_path, words, rows):
-    write_video(tmp_path / "video.mp4", "mp4v")
-    places = {"model": models / "int8/yolox.xml", "video": tmp_path / "video.mp4",
-              "export": trained / "scenes.zip", "folder": tmp_path / "made"}  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", *(word.format(**places) for word in words)],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    table = [line for line in done.stdout.splitlines() if line.startswith("| ")][2:]
-    assert len(table) == rows
-    for line in table:
-        assert float(re.split(r" \| ", line)[1]) > 0

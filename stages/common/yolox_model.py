@@ -149,16 +149,25 @@ class TorchBackend:
 
     Args:
         model: what `eval_model` returns, or the model that is being trained, in eval mode.
+        labels: class names.
+        input_hw: height and width of its input.
+        workers: the thread of its requests.
     """
 
     precision = "f32"
     in_flight = 2  # one is computed by all cores, the next one waits
 
-    def __init__(self, model: YoloxModule, labels: list[str], input_hw: tuple[int, int]):
+    def __init__(
+        self,
+        model: YoloxModule,
+        labels: list[str],
+        input_hw: tuple[int, int],
+        workers: ThreadPoolExecutor | None = None,
+    ):
         self.device = next(model.parameters()).device
         self.model = Decoded(model, input_hw).to(self.device)
         self.labels, self.input_hw = labels, input_hw
-        self.workers = ThreadPoolExecutor(1, "torch")
+        self.workers = workers or ThreadPoolExecutor(1, "torch")
 
     @torch.inference_mode()
     def infer(self, canvas_bgr: np.ndarray) -> np.ndarray:
@@ -173,11 +182,23 @@ class TorchBackend:
         self.workers.shutdown()
 
 
-def load_torch_backend(path: Path) -> TorchBackend:
+def load_torch_backend(path: Path, workers: ThreadPoolExecutor | None = None) -> TorchBackend:
     """The weights file as a backend.
 
     Raises:
         Refusal: see `load_weights`.
     """
     weights = load_weights(path)
-    return TorchBackend(eval_model(weights), weights.labels, weights.input_hw)
+    return TorchBackend(eval_model(weights), weights.labels, weights.input_hw, workers)
+
+
+def load_for_timing(path: Path, threads: int) -> TorchBackend:
+    """The weights file as a backend whose requests are as fast as PyTorch can be.
+
+    OpenMP keeps a pool of threads for every thread that ever computed; where those are more than
+    cores, they sleep between any two operations, and YOLOX-nano takes 2.5 times as long. So
+    nothing but the thread of the requests may touch PyTorch, not even to load the model.
+    """
+    workers = ThreadPoolExecutor(1, "torch")
+    workers.submit(torch.set_num_threads, threads).result()
+    return workers.submit(load_torch_backend, path, workers).result()

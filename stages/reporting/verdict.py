@@ -19,8 +19,7 @@ def verdict(
     within = "" if max_drop is None else f" at most {max_drop:.1f} points of AP below PyTorch"
     said = [
         f"Deploy {NAMES[chosen]} on this machine: the fastest variant{within}, with "
-        f"{speed[chosen]['throughput_fps']:g} FPS, {speed[chosen]['speedup_vs_torch']:g} times "
-        f"PyTorch, at AP {accuracy[chosen]['as_deployed']['AP']:.3f} against "
+        f"{speed[chosen]['throughput_fps']:g} FPS, {speedup(speed[chosen])} times PyTorch, at AP {accuracy[chosen]['as_deployed']['AP']:.3f} against "
         f"{accuracy['torch']['AP']:.3f}."
     ]
     if speed["int8"]["throughput_fps"] < speed["ir"]["throughput_fps"]:
@@ -48,6 +47,13 @@ def verdict(
             f"PyTorch's AP: {low:.2f} to {high:.2f}."
         )
     return said
+
+
+def speedup(figures: dict) -> str:
+    """A ratio with its 95 % interval, where it has one."""
+    low, high = figures["speedup_interval"]
+    interval = f" ({low:g} to {high:g})" if low < high else ""
+    return f"{figures['speedup_vs_torch']:g}{interval}"
 
 
 def to_deploy(accuracy: dict[str, dict], speed: dict, max_drop: float | None) -> str:
