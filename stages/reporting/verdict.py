@@ -19,8 +19,8 @@ def verdict(
     within = "" if max_drop is None else f" at most {max_drop:.1f} points of AP below PyTorch"
     said = [
         f"Deploy {NAMES[chosen]} on this machine: the fastest variant{within}, with "
-        f"{speed[chosen]['throughput_fps']:g} FPS, {speedup(speed[chosen])} times PyTorch, at AP {accuracy[chosen]['as_deployed']['AP']:.3f} against "
-        f"{accuracy['torch']['AP']:.3f}."
+        f"{speed[chosen]['throughput_fps']:g} FPS, {speedup(speed[chosen])} times PyTorch, "
+        f"at AP {accuracy[chosen]['as_deployed']['AP']:.3f} against {accuracy['torch']['AP']:.3f}."
     ]
     if speed["int8"]["throughput_fps"] < speed["ir"]["throughput_fps"]:
         said.append(
