@@ -26,7 +26,7 @@ from detector.openvino_backend import OpenVinoBackend
 from stages import export, ingest, ir, quantize, split
 from stages.common.host import usable_cores
 from stages.common.params import Model
-from stages.common.yolox_model import build_model, load_for_timing
+from stages.common.yolox_model import build_model, load_for_timing, timing_thread
 from stages.timing.modes import end_to_end_fps, throughput_fps
 from stages.training.setup import save
 
@@ -120,6 +120,7 @@ class FloatRequest:
 def measurements(models: list[str], image_bgr: np.ndarray, video: Path) -> dict[str, Measurement]:
     """What is measured of each model, by its name."""
     found: dict[str, Measurement] = {}
+    torch_thread = timing_thread(usable_cores())
 
     def throughput(name: str, backend) -> None:
         input_hw = getattr(backend, "input_hw", (416, 416))
@@ -128,7 +129,7 @@ def measurements(models: list[str], image_bgr: np.ndarray, video: Path) -> dict[
 
     for name in models:
         folder = Path(name)
-        throughput(f"{name} PyTorch", load_for_timing(folder / "yolox.pth", usable_cores()))
+        throughput(f"{name} PyTorch", load_for_timing(folder / "yolox.pth", torch_thread))
         throughput(f"{name} FP16 in f32", OpenVinoBackend(folder / "ir", "f32", throughput=True))
         throughput(f"{name} FP16", OpenVinoBackend(folder / "ir", throughput=True))
         throughput(f"{name} INT8", OpenVinoBackend(folder / "int8", throughput=True))

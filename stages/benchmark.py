@@ -38,7 +38,7 @@ from stages.common.files import read_json, write_csv, write_json
 from stages.common.host import usable_cores
 from stages.common.metrics import with_details
 from stages.common.params import load_params
-from stages.common.yolox_model import load_for_timing
+from stages.common.yolox_model import load_for_timing, timing_thread
 from stages.timing.kernels import kernels_of, shares
 from stages.timing.modes import end_to_end_fps, latencies_ms, throughput_fps, write_clip
 from stages.timing.turns import Variant, interval, ratio, take_turns
@@ -85,7 +85,7 @@ def main(
 
 def torch_variant(path: Path, image_bgr: np.ndarray, clip: Path) -> Variant:
     """PyTorch as most people run it: eager, all cores on one frame, one frame after the other."""
-    backend = load_for_timing(path, usable_cores())
+    backend = load_for_timing(path, timing_thread(usable_cores()))
     facts = {"threads": usable_cores(), "streams": 1}
     return variant_of(backend, backend, image_bgr, clip, facts)
 

@@ -192,13 +192,21 @@ def load_torch_backend(path: Path, workers: ThreadPoolExecutor | None = None) ->
     return TorchBackend(eval_model(weights), weights.labels, weights.input_hw, workers)
 
 
-def load_for_timing(path: Path, threads: int) -> TorchBackend:
-    """The weights file as a backend whose requests are as fast as PyTorch can be.
+def timing_thread(threads: int) -> ThreadPoolExecutor:
+    """The one thread of a process that may touch PyTorch where PyTorch is timed.
 
     OpenMP keeps a pool of threads for every thread that ever computed; where those are more than
-    cores, they sleep between any two operations, and YOLOX-nano takes 2.5 times as long. So
-    nothing but the thread of the requests may touch PyTorch, not even to load the model.
+    cores, they sleep between any two operations, and YOLOX-nano takes 2.5 times as long. So models
+    are loaded in this thread as well, see `load_for_timing`.
+
+    Args:
+        threads: that PyTorch uses.
     """
     workers = ThreadPoolExecutor(1, "torch")
     workers.submit(torch.set_num_threads, threads).result()
-    return workers.submit(load_torch_backend, path, workers).result()
+    return workers
+
+
+def load_for_timing(path: Path, thread: ThreadPoolExecutor) -> TorchBackend:
+    """The weights file as a backend whose requests run in the timing thread."""
+    return thread.submit(load_torch_backend, path, thread).result()
