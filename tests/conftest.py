@@ -1,6 +1,7 @@
 """What several tests share: the repository, its stages and a way to run one."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ from stages.common.yolox_model import build_model, eval_model
 
 ROOT = Path(__file__).resolve().parent.parent
 NANO = {"depth": 0.33, "width": 0.25, "depthwise": True, "act": "silu"}
+# A run that was started in the background ignores Ctrl-C, and so would every command in it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

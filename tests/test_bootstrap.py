@@ -1,6 +1,5 @@
 """The bootstrap against pycocotools on copied images and against the binomial distribution."""
 
-import json
 from math import comb
 
 import numpy as np
@@ -10,6 +9,7 @@ from conftest import ROOT
 from stages import evaluate
 from stages.common import bootstrap
 from stages.common.bootstrap import expanded, interval, paired_interval, weighted_ap
+from stages.common.metrics import read_metrics
 from stages.common.score import score
 
 SHUFFLED_IDS = [7, 3, 12, 5, 1, 9, 20, 2, 15, 11]  # COCO files need not list images by id
@@ -219,7 +219,7 @@ def test_evaluate_writes_the_interval_and_warns_of_few_images(
     val, dataset = tiny_dataset / "split/val.json", tiny_dataset / "dataset"
     names = ("torch.json", "torch.csv", "detections.json")
     evaluate.main(tiny_pth, val, dataset, *(tmp_path / name for name in names))
-    result = json.loads((tmp_path / "torch.json").read_text())
+    result = read_metrics(tmp_path / "torch.json")
     low, high = result["AP_interval"]
     assert 0 <= low <= high <= 1
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("only 2 val")]

@@ -110,8 +110,8 @@ def test_frames_with_the_largest_difference_come_first():
 
 def test_kernels_are_counted_by_what_they_compute_in(tmp_path):
     (tmp_path / "int8.csv").write_text(
-        "layer,precision,share\nstem,i8,0.5\nhead.reg_preds.0,bf16,0.1\ndark3,f32,0.2\n"
-        "dark2.dconv,i8,0.2\n"
+        "layer,precision,share\nstem,i8,0.6\nhead.reg_preds.0,bf16,0.12\ndark3,f32,0.24\n"
+        "dark2.dconv,i8,0.24\n"
     )
     layers = read_kernels(tmp_path / "int8.csv")
     assert shares(layers) == [("i8", 2, "70 %"), ("f32", 1, "20 %"), ("bf16", 1, "10 %")]

@@ -19,8 +19,9 @@ def shares(layers: list[dict]) -> list[tuple[str, int, str]]:
     for layer in layers:
         counts[layer["precision"]] += 1
         times[layer["precision"]] += layer["share"]
+    total = sum(times.values())  # nearly 1: the shares of the file are rounded
     by_time = sorted(times, key=times.get, reverse=True)
-    return [(name, counts[name], f"{100 * times[name]:.0f} %") for name in by_time]
+    return [(name, counts[name], f"{100 * times[name] / total:.0f} %") for name in by_time]
 
 
 def float_layers(layers: list[dict], roles: tuple[str, ...]) -> tuple[int, list[str]]:
