@@ -20,11 +20,11 @@ from yolox.config import YoloxConfig
 
 from benchmarks.turns import in_turns
 from detector.boxes import letterbox
+from detector.cores import usable_cores
 from detector.detector import Detector
 from detector.model_file import IR_FILE
 from detector.openvino_backend import OpenVinoBackend
 from stages import export, ingest, ir, quantize, split
-from stages.common.host import usable_cores
 from stages.common.params import Model
 from stages.common.yolox_model import build_model, load_for_timing, timing_thread
 from stages.timing.modes import end_to_end_fps, throughput_fps

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
@@ -144,8 +145,17 @@ def open_outputs(arguments: argparse.Namespace, source: Source, closing: ExitSta
     if arguments.show:
         outputs.append(Window())
     for output in outputs:
-        closing.callback(output.close)
+        closing.push(closer(output))
     return outputs
+
+
+def closer(output: Output) -> Callable[..., None]:
+    """Closes an output: kept where the run was interrupted or ended, but not after an error."""
+
+    def close(kind: type[BaseException] | None, *_: object) -> None:
+        output.close(keep=kind is None or not issubclass(kind, Exception))
+
+    return close
 
 
 def refuse_source(path: Path, source: str) -> None:

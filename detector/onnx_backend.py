@@ -1,6 +1,5 @@
 """ONNX Runtime on the CPU, always in float32."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import onnxruntime
 
 from detector.boxes import as_blob
+from detector.cores import usable_cores
 from detector.model_file import described, unusable
 from detector.threaded import ThreadedRequest
 
@@ -32,8 +32,8 @@ class OnnxBackend:
 
     def __init__(self, path: Path, throughput: bool = False):
         options = onnxruntime.SessionOptions()
-        at_once = usable_cpus() if throughput else 1
-        options.intra_op_num_threads = 1 if throughput else usable_cpus()
+        at_once = usable_cores() if throughput else 1
+        options.intra_op_num_threads = 1 if throughput else usable_cores()
         try:
             self.session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
@@ -59,8 +59,3 @@ class OnnxBackend:
     def close(self) -> None:
         """Ends the threads; requests that were started finish before."""
         self.workers.shutdown()
-
-
-def usable_cpus() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

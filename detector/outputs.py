@@ -1,6 +1,7 @@
 """Where frames and detections go: a video, a folder of pictures, lines of JSON, a window.
 
-A file appears under its name when it is complete, and so it does when the run is interrupted.
+A file appears under its name when it is complete, and so it does when the run is interrupted. After
+an error it does not, and what stood there before stays.
 """
 
 import json
@@ -13,10 +14,9 @@ import cv2
 
 from detector.detector import Detections
 from detector.errors import OutputError
-from detector.sources import PICTURES, Frame
+from detector.sources import FALLBACK_FPS, PICTURES, Frame
 
 VIDEOS = {".mp4": "mp4v", ".avi": "MJPG"}  # and FFmpeg's name of the codec
-FALLBACK_FPS = 25.0  # of a video whose source names no rate
 
 
 class Output(Protocol):
@@ -25,8 +25,8 @@ class Output(Protocol):
     def write(self, frame: Frame, detections: Detections) -> None:
         """Takes a frame, with its boxes drawn, and what was found in it."""
 
-    def close(self) -> None:
-        """Completes what was written."""
+    def close(self, keep: bool) -> None:
+        """Completes what was written, or removes it."""
 
 
 class VideoFile:
@@ -59,11 +59,10 @@ class VideoFile:
             )
         self.writer.write(frame.image_bgr)
 
-    def close(self) -> None:
+    def close(self, keep: bool) -> None:
         if self.writer is not None:
             self.writer.release()
-            if self.partial.exists():
-                self.partial.replace(self.path)
+            put_in_place(self.partial, self.path, keep)
 
 
 class PictureFolder:
@@ -87,8 +86,8 @@ class PictureFolder:
             raise OutputError(f"{path} cannot be encoded; convert the source to .png or .jpg")
         path.write_bytes(data.tobytes())
 
-    def close(self) -> None:
-        """Every picture is complete already."""
+    def close(self, keep: bool) -> None:
+        """Every picture is complete already, and stays."""
 
 
 class JsonLines:
@@ -129,10 +128,10 @@ class JsonLines:
             json.dumps(line, ensure_ascii=False), file=self.stream, flush=self.stream is sys.stdout
         )
 
-    def close(self) -> None:
+    def close(self, keep: bool) -> None:
         if self.stream not in (None, sys.stdout):
             self.stream.close()
-            self.partial.replace(self.path)
+            put_in_place(self.partial, self.path, keep)
 
 
 class Window:
@@ -149,8 +148,16 @@ class Window:
         if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
             raise KeyboardInterrupt
 
-    def close(self) -> None:
+    def close(self, keep: bool) -> None:
         cv2.destroyAllWindows()
+
+
+def put_in_place(partial: Path, path: Path, keep: bool) -> None:
+    """Gives a file that was written its name, or removes it."""
+    if keep and partial.exists():
+        partial.replace(path)
+    else:
+        partial.unlink(missing_ok=True)
 
 
 def refuse_no_folder(path: Path) -> None:

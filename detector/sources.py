@@ -22,6 +22,7 @@ SCHEMES = ("rtsp", "rtsps", "http", "https")
 # FFmpeg's demuxers that read frames from the file itself; playlists are none of them.
 FORMATS = "mov,matroska,webm,avi,mpeg,mpegts,asf,flv,ogg,gif,h264,hevc,mjpeg,ivf,m4v"
 FILES_ONLY = f"protocol_whitelist;file|format_whitelist;{FORMATS}"
+FALLBACK_FPS = 25.0  # of a video that names no rate
 TIMEOUT_MS = 5000  # of a stream that says nothing
 WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # before a broken stream is tried again
 
@@ -52,14 +53,12 @@ class Source(Protocol):
 
     Attributes:
         live: frames arrive when they want to, and old ones are worth nothing.
-        still: frames are pictures of their own, not of one video.
         total: how many frames there will be, where that is known.
         fps: frames a second as the source names it, where it does.
         warnings: what went wrong on the way.
     """
 
     live: bool
-    still: bool
     total: int | None
     fps: float | None
     warnings: list[str]
@@ -129,7 +128,7 @@ def open_capture(name: str | int, options: str = "") -> cv2.VideoCapture:
 class Pictures:
     """A picture, or the pictures of a folder in the order of their names."""
 
-    live, still, fps = False, True, None
+    live, fps = False, None
 
     def __init__(self, path: Path, every: int):
         found = sorted(path.iterdir()) if path.is_dir() else [path]
@@ -155,7 +154,7 @@ class Pictures:
 class Video:
     """A video file, from its first frame to the last one that can be decoded."""
 
-    live, still = False, False
+    live = False
 
     def __init__(self, name: str, capture: cv2.VideoCapture, every: int):
         self.name, self.capture, self.every = name, capture, every
@@ -170,7 +169,7 @@ class Video:
             while (read := read_frame(self.capture, number % self.every == 0)) is not None:
                 image_bgr, decode_ms = read
                 if image_bgr is not None:
-                    time_s = number / (self.fps or 25.0)
+                    time_s = number / (self.fps or FALLBACK_FPS)
                     yield Frame(self.name, number, time_s, image_bgr, decode_ms)
                 number += 1
         finally:
@@ -186,7 +185,7 @@ class Video:
 class Live:
     """A camera or a stream: it has no end, and is opened again when it breaks."""
 
-    live, still, total = True, False, None
+    live, total = True, None
 
     def __init__(
         self,

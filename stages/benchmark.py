@@ -29,17 +29,17 @@ from pathlib import Path
 import numpy as np
 
 from detector.boxes import letterbox
+from detector.cores import usable_cores
 from detector.detector import Detector
 from detector.onnx_backend import OnnxBackend
 from detector.openvino_backend import OpenVinoBackend
 from stages.common.cli import run_stage
 from stages.common.coco import read_coco, read_image
 from stages.common.files import read_json, write_csv, write_json
-from stages.common.host import usable_cores
 from stages.common.metrics import with_details
 from stages.common.params import load_params
 from stages.common.yolox_model import load_for_timing, timing_thread
-from stages.timing.kernels import kernels_of, shares
+from stages.timing.kernels import kernels_of, rows_of
 from stages.timing.modes import end_to_end_fps, latencies_ms, throughput_fps, write_clip
 from stages.timing.turns import Variant, interval, ratio, take_turns
 
@@ -80,7 +80,7 @@ def main(
     write_json(out, {**figures, "host": host})
     for name, model in (("ir", ir), ("int8", int8)):
         found = kernels_of(model, images_bgr[0])
-        write_csv(kernels / f"{name}.csv", ("layer", "precision", "share"), shares(found))
+        write_csv(kernels / f"{name}.csv", ("layer", "precision", "share"), rows_of(found))
 
 
 def torch_variant(path: Path, image_bgr: np.ndarray, clip: Path) -> Variant:

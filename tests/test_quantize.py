@@ -128,15 +128,21 @@ def test_an_unreadable_frame_is_refused(quantize, tiny_dataset, tmp_path):
     assert not (tmp_path / "int8").exists()
 
 
-@pytest.mark.slow
-def test_accuracy_control_ends_within_the_drop(run_stage, trained, tmp_path):
-    settings = {"method": "accuracy_aware", "max_drop": 1.0, "keep_float": []}
+def accuracy_aware(run_stage, trained, folder, **settings):
+    """Quantizes with accuracy control: the ended stage, and AP of every model that it judged."""
+    settings |= {"method": "accuracy_aware", "keep_float": []}
     params = {"data": {"export": "x.zip"}, "quantize": settings}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
     lists = [trained / f"split/{name}.json" for name in ("calibration", "val")]
-    done = run_stage("quantize", trained / "ir", *lists, trained / "dataset", "int8", cwd=tmp_path)
+    done = run_stage("quantize", trained / "ir", *lists, trained / "dataset", "int8", cwd=folder)
     assert done.returncode == 0, done.stderr
     aps = [float(ap) for ap in re.findall(r"model \d+: AP (\d\.\d+)", done.stderr)]
+    return done, aps
+
+
+@pytest.mark.slow
+def test_accuracy_control_ends_within_the_drop(run_stage, trained, tmp_path):
+    done, aps = accuracy_aware(run_stage, trained, tmp_path, max_drop=1.0)
     assert len(aps) >= 3 and aps[0] - aps[-1] <= 0.01
     assert "put back: " in done.stdout
 
@@ -156,14 +162,8 @@ def test_accuracy_control_puts_layers_back_while_there_is_time(
     run_stage, trained, tmp_path, max_drop, max_minutes, put_back
 ):
     """From a bad start: the preset that loses several points."""
-    settings = {"method": "accuracy_aware", "preset": "performance", "keep_float": [],
-                "max_drop": max_drop, "max_minutes": max_minutes}  # fmt: skip
-    params = {"data": {"export": "x.zip"}, "quantize": settings}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    lists = [trained / f"split/{name}.json" for name in ("calibration", "val")]
-    done = run_stage("quantize", trained / "ir", *lists, trained / "dataset", "int8", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    aps = [float(ap) for ap in re.findall(r"model \d+: AP (\d\.\d+)", done.stderr)]
+    settings = {"preset": "performance", "max_drop": max_drop, "max_minutes": max_minutes}
+    done, aps = accuracy_aware(run_stage, trained, tmp_path, **settings)
     (told,) = re.findall(r"put back: (.*); AP drop (.*) points", done.stdout)
     assert aps[0] - aps[1] > 0.015
     assert (told[0] != "nothing") == put_back

@@ -4,7 +4,8 @@ import copy
 
 import pytest
 
-from stages.common.host import describe_cpu, usable_cores
+from detector.cores import usable_cores
+from stages.common.host import describe_cpu
 from stages.reporting.differences import difference, most_different
 from stages.reporting.kernels import float_layers, read_kernels, shares
 from stages.reporting.pictures import precision_recall_svg

@@ -1,10 +1,11 @@
 """The machine that a stage really has: processor, cores, instruction sets."""
 
-import os
 import platform
 from pathlib import Path
 
 import openvino as ov
+
+from detector.cores import usable_cores
 
 # The sets that decide how fast a convolution runs, slowest first.
 INSTRUCTION_SETS = (
@@ -21,28 +22,6 @@ def describe_cpu() -> dict:
         "isa": instruction_sets(),
         "system": f"{platform.system()} {platform.machine()}",
     }
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: its affinity, and the CPU quota of its cgroup."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(affinity, cgroup_quota(affinity)))
-
-
-def cgroup_quota(no_limit: int) -> int:
-    """Whole cores that the cgroup's CPU quota allows (cgroup v2, then v1)."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            folder = Path("/sys/fs/cgroup/cpu")
-            quota = (folder / "cpu.cfs_quota_us").read_text()
-            period = (folder / "cpu.cfs_period_us").read_text()
-        except OSError:
-            return no_limit
-    if quota.strip() in ("max", "-1"):
-        return no_limit
-    return max(1, int(quota) // int(period))
 
 
 def instruction_sets() -> list[str]:

@@ -54,7 +54,7 @@ def kernels_of(ir: Path, image_bgr: np.ndarray) -> list[Kernel]:
     return [Kernel(*key, float(np.median(values))) for key, values in runs.items()]
 
 
-def shares(kernels: list[Kernel]) -> list[tuple[str, str, str]]:
+def rows_of(kernels: list[Kernel]) -> list[tuple[str, str, str]]:
     """Layer, precision, and its share of the time of all convolutions."""
     total = sum(kernel.ms for kernel in kernels)
     return [(kernel.name, kernel.precision, f"{kernel.ms / total:.3f}") for kernel in kernels]

@@ -71,7 +71,7 @@ def end_to_end_fps(
 class Repeated:
     """A video that begins again at its end."""
 
-    live, still, total, fps, warnings = False, False, None, None, ()
+    live, total, fps, warnings = False, None, None, ()
 
     def __init__(self, path: Path):
         self.path = path

@@ -6,9 +6,10 @@ import torch
 from lightning_fabric import Fabric
 from yolox.config import YoloxConfig
 
+from detector.cores import usable_cores
 from stages.common.errors import Refusal
 from stages.common.files import atomic_path
-from stages.common.host import has_fast_bf16, usable_cores
+from stages.common.host import has_fast_bf16
 from stages.common.params import Model, Train
 from stages.common.yolox_model import build_model
 
