@@ -18,7 +18,7 @@ import dvc.api
 from dvc.exceptions import DvcException
 
 from review.frames import SHOWN, turned, write_picture
-from review.verdicts import Row, rows
+from review.verdicts import BETWEEN_RUNS, Row, rows
 from stages.common.coco import read_coco
 from stages.common.errors import Refusal
 from stages.common.files import write_text
@@ -103,7 +103,8 @@ def table_of(changed: list[Row]) -> list[str]:
     return [
         "\n".join(lines),
         "Verdicts: 95 % intervals that overlap are noise. Those of AP are over resamples of the "
-        "val images, those of speed over rounds in which all variants took turns.",
+        "val images, those of speed over rounds in which all variants took turns; a speed-up that "
+        f"differs by less than {100 * BETWEEN_RUNS:.0f} % may differ by the run alone.",
     ]
 
 
@@ -116,8 +117,8 @@ def machines(before: dict, after: dict) -> list[str]:
 def dvc_table(kind: str, base: str) -> str:
     """What `dvc params diff` says, as Markdown."""
     words = [sys.executable, "-m", "dvc", kind, "diff", "--md", base]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    table = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    return table if len(table.splitlines()) > 2 else ""  # more than its headings
 
 
 def data_lines(before: dict, after: dict) -> list[str]:
