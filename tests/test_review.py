@@ -59,6 +59,14 @@ def test_only_what_changed_is_told(path, value, expected):
     assert changed(path, value) == expected
 
 
+@pytest.mark.parametrize(("speedup", "verdict"), [(7.5, NOISE), (9.0, BETTER), (3.0, WORSE)])
+def test_a_speed_up_may_differ_by_the_run(speedup, verdict):
+    after = copy.deepcopy(BEFORE)
+    ends = [speedup - 0.1, speedup + 0.1]
+    after["speed"]["int8"] |= {"speedup_vs_torch": speedup, "speedup_interval": ends}
+    assert [row.verdict for row in rows(BEFORE, after)] == [verdict]
+
+
 def test_speeds_of_other_machines_do_not_compare():
     after = copy.deepcopy(BEFORE)
     after["speed"]["host"] = {**HOST, "cores": 64}
