@@ -176,7 +176,8 @@ def test_an_experiment_trains_again_and_metrics_diff_compares(repository):
     repository.run(sys.executable, "-m", "review.pull_request", "HEAD", "review.md")
     page = (repository.folder / "review.md").read_text()
     assert "| params.yaml | train.seed | 0 | 1 |" in re.sub(" +", " ", page)
-    assert "The same number of images and boxes." in page and "| FPS, PyTorch |" in page
+    assert "The same number of images and boxes." in page
+    assert "| FPS, " in page  # of one variant at least: three digits may stay the same
     assert "Right before, wrong now: " in page
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", page):
         assert (repository.folder / picture).stat().st_size > 1000
