@@ -4,15 +4,23 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
+# What `ir` and the stages after it run on; the others always run in $(VENV).
+TOOLCHAIN := $(or $(TOOLCHAIN),$(shell sed -n 's/^toolchain: *\([a-z-]*\).*/\1/p' params.yaml),openvino)
+$(if $(filter openvino openvino-dev,$(TOOLCHAIN)),,\
+  $(error TOOLCHAIN is $(TOOLCHAIN), expected openvino or openvino-dev))
+TOOLS := $(if $(filter openvino-dev,$(TOOLCHAIN)),$(VENV)-openvino-dev,$(VENV))
+
 .DEFAULT_GOAL := help
-.PHONY: help repro look locked review bench ruler test test-quick lint lock clean
+.PHONY: help repro look locked review bench sweep ruler test test-quick lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-repro: $(INSTALLED)  ## run everything that changed, from the export to the report
+repro: $(INSTALLED) $(TOOLS)/.installed  ## run everything that changed, from the export to the report
 	@mkdir -p .dvc/tmp && touch .dvc/tmp/repro
-	@$(RUN) dvc repro
+	@sed -i.old 's/^toolchain: *[a-z-]*/toolchain: $(TOOLCHAIN)/' params.yaml && rm params.yaml.old
+	@[ $(TOOLS) = $(VENV) ] || $(RUN) dvc repro look export
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" dvc repro
 	@[ metrics/report.md -nt .dvc/tmp/repro ] || cat metrics/report.md
 
 look: $(INSTALLED)  ## show the data on one page, data/look.html, before anything is trained
@@ -29,6 +37,14 @@ locked: $(INSTALLED)  ## tell whether dvc.lock is that of the code, parameters a
 
 review: $(INSTALLED)  ## tell what changed since BASE=commit, with a verdict per figure: review.md
 	@$(RUN) python -m review.pull_request "$(or $(BASE),origin/main)" review.md
+
+MODELS ?= yolox-nano yolox-tiny
+INPUTS ?= 192x320 256x448 320x544
+ACTS ?= silu relu
+TARGET_FPS ?= 50
+sweep: $(INSTALLED)  ## train MODELS at INPUTS with ACTS, and name the best one for TARGET_FPS: sweep.md
+	@$(RUN) python -m experiments.sweep sweep.md --models $(MODELS) --inputs $(INPUTS) --acts $(ACTS) \
+	    --target-fps $(TARGET_FPS)
 
 ruler: $(INSTALLED)  ## compare models/int8 on VIDEO=file with OpenVINO's own benchmark_app
 	@[ -n "$(VIDEO)" ] || { echo "say which video: make ruler VIDEO=drive.mp4"; exit 1; }
@@ -47,25 +63,33 @@ lint: $(INSTALLED)  ## check style only
 lock: $(INSTALLED)  ## compile requirements/*.in to locked, hashed files
 	@cd requirements && compile="uv pip compile -q --universal --python-version 3.10 \
 	    --generate-hashes --no-annotate --no-header"; \
-	  for name in openvino dev; do $(RUN) $$compile $$name.in -o $$name.txt; done; \
+	  for name in openvino openvino-dev dev; do $(RUN) $$compile $$name.in -o $$name.txt; done; \
 	  $(RUN) $$compile --no-deps modelapi.in -o modelapi.txt
 
 clean:  ## remove the environment; data, models and metrics stay
 	rm -rf $(VENV)
 
+# $(call install,FOLDER,LISTS): a virtual environment of locked lists, and what follows for it.
+define install
+@command -v git > /dev/null || { echo "git is missing: install it"; exit 1; }
+@for python in python3 python3.12 python3.11 python3.10; do \
+  if $$python -c 'import sys, venv, ensurepip; exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
+    2> /dev/null; then found=$$python; break; fi; done; \
+if [ -z "$$found" ]; then \
+  echo "Python 3.10, 3.11 or 3.12 with venv is missing: install one (Debian: python3-venv)"; \
+  exit 1; fi; \
+echo "Installing the locked requirements into $(1); the first time takes some minutes"; \
+[ -x $(1)/bin/python ] || $$found -m venv $(1); \
+$(1)/bin/python -m pip install -q --disable-pip-version-check --require-hashes \
+    $(patsubst %,-r requirements/%.txt,$(2))
+endef
+
 $(INSTALLED): requirements/openvino.txt requirements/dev.txt requirements/modelapi.txt pyproject.toml
-	@command -v git > /dev/null || { echo "git is missing: install it"; exit 1; }
-	@for python in python3 python3.12 python3.11 python3.10; do \
-	  if $$python -c 'import sys, venv, ensurepip; exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
-	    2> /dev/null; then found=$$python; break; fi; done; \
-	if [ -z "$$found" ]; then \
-	  echo "Python 3.10, 3.11 or 3.12 with venv is missing: install one (Debian: python3-venv)"; \
-	  exit 1; fi; \
-	echo "Installing the locked requirements into $(VENV); the first time takes some minutes"; \
-	[ -x $(VENV)/bin/python ] || $$found -m venv $(VENV); \
-	install="$(VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes"; \
-	$$install -r requirements/openvino.txt -r requirements/dev.txt && \
-	$$install --no-deps -r requirements/modelapi.txt && \
-	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps \
-	    --no-build-isolation -e .
+	$(call install,$(VENV),openvino dev)
+	@pip="$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps"; \
+	$$pip --require-hashes -r requirements/modelapi.txt && $$pip --no-build-isolation -e .
+	@touch $@
+
+$(VENV)-openvino-dev/.installed: requirements/openvino-dev.txt
+	$(call install,$(VENV)-openvino-dev,openvino-dev)
 	@touch $@

@@ -38,6 +38,7 @@ from stages.common.coco import read_coco, read_image
 from stages.common.files import read_json, write_csv, write_json
 from stages.common.metrics import with_details
 from stages.common.params import load_params
+from stages.common.toolchain import refuse_other_toolchain
 from stages.common.yolox_model import load_for_timing, timing_thread
 from stages.timing.kernels import kernels_of, rows_of
 from stages.timing.modes import end_to_end_fps, latencies_ms, throughput_fps, write_clip
@@ -60,7 +61,8 @@ def main(
     kernels: Path,
 ) -> None:
     """Times all variants, and looks which kernels run in those of OpenVINO."""
-    params = load_params().benchmark
+    params = load_params()
+    refuse_other_toolchain(params.toolchain)
     files = [image["file_name"] for image in read_coco(val)["images"][:CLIP_IMAGES]]
     images_bgr = [read_image(dataset / "images" / name) for name in files]
     with tempfile.TemporaryDirectory() as scratch:
@@ -73,7 +75,10 @@ def main(
             "ir": openvino_variant(ir, images_bgr[0], clip),
             "int8": openvino_variant(int8, images_bgr[0], clip),
         }
-        take_turns(list(variants.values()), params.seconds, params.warmup_seconds, SLICE_SECONDS)
+        settings = params.benchmark
+        take_turns(
+            list(variants.values()), settings.seconds, settings.warmup_seconds, SLICE_SECONDS
+        )
     host = {**read_json(machine), "versions": {name: version(name) for name in VERSIONS}}
     shown = "speedup_vs_torch", "throughput_fps"
     figures = {name: with_details(found, *shown) for name, found in summarize(variants).items()}

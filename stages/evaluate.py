@@ -32,15 +32,17 @@ from stages.common.metrics import with_details
 from stages.common.params import Evaluate, load_params
 from stages.common.progress import progress
 from stages.common.score import accuracy, coco_rows, precision_recall, score
+from stages.common.toolchain import refuse_other_toolchain
 
 
 def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path, detections: Path) -> None:
     """Measures the accuracy of one model file."""
-    params = load_params().evaluate
+    params = load_params()
+    refuse_other_toolchain(params.toolchain)
     coco = read_coco(val, boxes_needed=True)
     backend = open_backend(model, "f32")
     refuse_other_labels(model, backend.labels, labels_of(coco))
-    found = detections_of(backend, coco, dataset / "images", params)
+    found = detections_of(backend, coco, dataset / "images", params.evaluate)
     evaluation = score(coco, found)
     result = {
         **accuracy(coco, evaluation),
@@ -49,7 +51,7 @@ def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path, detectio
     }
     deployed = open_backend(model, None)
     if deployed.precision != backend.precision:
-        found_deployed = detections_of(deployed, coco, dataset / "images", params)
+        found_deployed = detections_of(deployed, coco, dataset / "images", params.evaluate)
         figures = accuracy(coco, score(coco, found_deployed))
     else:
         figures = result

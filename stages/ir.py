@@ -15,12 +15,12 @@ rounding makes six sevenths of the error (0.021 against 0.003 in raw box outputs
 Run:  python -m stages.ir models/yolox.onnx data/split/val.json data/dataset models/ir
 """
 
+import io
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import openvino as ov
-from openvino import opset13
 
 from detector.onnx_backend import OnnxBackend
 from detector.openvino_backend import OpenVinoBackend
@@ -28,8 +28,11 @@ from stages.common.cli import run_stage
 from stages.common.errors import Refusal
 from stages.common.files import atomic_path
 from stages.common.ir_file import describe, save_ir
+from stages.common.nodes import opset13
+from stages.common.params import load_params
 from stages.common.parity import Tolerance, compare, frame_canvases
 from stages.common.sealed_onnx import refuse_unsealed
+from stages.common.toolchain import refuse_other_toolchain
 
 SMALL = 4096  # numbers; tensors below this stay in FP32
 HEAD_SIGMOIDS = 6  # objectness and class scores of three feature maps
@@ -38,10 +41,12 @@ TOLERANCE = Tolerance(box=0.1, score=0.02)  # weights rounded to 11 bits, all an
 
 def main(onnx_path: Path, val: Path, dataset: Path, out_dir: Path) -> None:
     """Converts the ONNX model to an OpenVINO IR; large weights are stored in FP16."""
+    refuse_other_toolchain(load_params().toolchain)
     refuse_unsealed(onnx_path)
     original = OnnxBackend(onnx_path)
     canvases = frame_canvases(val, dataset, original.input_hw)
-    model = ov.convert_model(onnx_path)
+    # As bytes: OpenVINO 2024 would first offer a path to PyTorch, which unpickles.
+    model = ov.convert_model(io.BytesIO(onnx_path.read_bytes()))
     refuse_split_swish(model)
     halve_large_weights(model)
     describe(model, original.labels)

@@ -23,6 +23,7 @@ from stages.common.cli import run_stage
 from stages.common.files import atomic_path, write_text
 from stages.common.ir_file import save_ir
 from stages.common.params import load_params
+from stages.common.toolchain import refuse_other_toolchain
 from stages.quantizing.accuracy import Judge, quantize_within
 from stages.quantizing.calibration import Blobs, calibration_paths
 from stages.quantizing.card import card, origins_of
@@ -37,6 +38,7 @@ from stages.quantizing.recipe import (
 def main(ir: Path, calibration: Path, val: Path, dataset: Path, out_dir: Path) -> None:
     """Quantizes the OpenVINO model to INT8."""
     params = load_params()
+    refuse_other_toolchain(params.toolchain)
     settings, images_dir = params.quantize, dataset / "images"
     backend = OpenVinoBackend(ir, "f32")
     paths = calibration_paths(calibration, val, images_dir, settings.calibration_images)

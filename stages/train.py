@@ -25,7 +25,8 @@ from lightning_fabric import Fabric
 
 from stages.common.cli import run_stage
 from stages.common.coco import labels_of, read_coco
-from stages.common.params import Params, load_params
+from stages.common.params import Model, Params, load_params
+from stages.common.weights import load_weights
 from stages.common.yolox_model import start_from
 from stages.training.checkpoint import RESUME, Checkpoint, run_key
 from stages.training.download import official_weights
@@ -63,13 +64,25 @@ def main(
 def start_file(params: Params, bundled: Path) -> Path | None:
     """The weights that `train.pretrained` names; None for random ones.
 
+    `auto` are the bundled ones where they have the shape of the model, whatever their activation:
+    30 images teach nothing to a network that starts from nothing.
+
     Raises:
         Refusal: they cannot be downloaded.
     """
     given = params.train.pretrained
+    if given == "auto":
+        given = "bundled" if has_shape_of(bundled, params.model) else "coco"
     if given == "coco":
         return official_weights(params.model.name)
     return {"none": None, "bundled": bundled}.get(given, Path(given))
+
+
+def has_shape_of(weights: Path, model: Model) -> bool:
+    """Whether these weights, written by `pretrain`, are of the model's depth and width."""
+    architecture = model.architecture()
+    given = load_weights(weights).architecture
+    return all(given[name] == architecture[name] for name in ("depth", "width", "depthwise"))
 
 
 def key_of(params: Params, fabric: Fabric, train: Path, val: Path, start: Path | None) -> str:

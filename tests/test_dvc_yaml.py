@@ -18,6 +18,7 @@ NAMES = [
     for name, stage in DVC_YAML["stages"].items()
     for key in stage.get("foreach", [None])
 ]
+FROM_IR_ON = {"ir", "quantize", "evaluate", "compare", "benchmark", "report", "gate"}
 # Parameters of these names are invisible to DVC's run cache.
 FORBIDDEN = {"size", "nfiles"}
 
@@ -53,7 +54,9 @@ def test_paths_in_a_command_are_declared(pipeline, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stage_is_described_and_depends_on_what_it_runs_on(pipeline, name):
     assert pipeline[name]["desc"]
-    assert "requirements/openvino.txt" in pipeline[name]["deps"]
+    on_toolchain = name.split("@")[0] in FROM_IR_ON
+    packages = "${toolchain}" if on_toolchain else "openvino"
+    assert f"requirements/{packages}.txt" in pipeline[name]["deps"]
     assert script(name).read_text().startswith('"""')
 
 

@@ -31,6 +31,10 @@ AFTER_QUANTIZE = {
 }  # fmt: skip
 
 
+# `make test` is this very run; the other toolchain has a test of its own, below.
+RUN_ELSEWHERE = {"make test", "make test-quick", "make repro TOOLCHAIN=openvino-dev"}
+
+
 class Repository:
     """A copy of this repository with shrunken parameters, under Git and DVC."""
 
@@ -43,6 +47,9 @@ class Repository:
         for section, values in TINY.items():
             params[section] |= values
         (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        # `make` finds the environment that runs this test, and does not install this copy there.
+        (folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
+        (folder / ".venv/.installed").touch()
         self.run("git", "init", "-q", "-b", "main")
         self.run("git", "config", "user.email", "test@example.com")
         self.run("git", "config", "user.name", "test")
@@ -228,17 +235,38 @@ def test_a_wrong_parameter_stops_the_run_in_one_line(repository, parameter, said
     repository.run("dvc", "checkout", "-q")
 
 
+def test_the_other_toolchain_runs_the_same_stages(repository):
+    """Its packages are installed from their lock, so this test takes some minutes."""
+    done = repository.run("make", "repro", "TOOLCHAIN=openvino-dev")
+    ran = repository.stages_run(done.stdout)
+    assert ran == AFTER_QUANTIZE | {"ir", "evaluate@torch", "evaluate@onnx", "evaluate@ir"}
+    versions = repository.json("metrics/speed.json")["host"]["versions"]
+    assert versions["openvino"].startswith("2024.6") and versions["nncf"] == "2.14.1"
+    precisions = {row.split(",")[1] for row in kernel_rows(repository)}
+    assert precisions <= {"i8", "bf16", "f32"} and "i8" in precisions
+    changed = json.loads(repository.run("dvc", "params", "diff", "--json").stdout)
+    assert changed["params.yaml"]["toolchain"] == {"old": "openvino", "new": "openvino-dev"}
+    refused = repository.run("dvc", "repro", "-s", "-f", "ir", check=False)
+    assert "ir: params.yaml says toolchain: openvino-dev, but this is openvino" in refused.stderr
+    back = repository.run("make", "repro", "TOOLCHAIN=openvino").stdout
+    # The rest comes from the run cache, which knows no stage whose output is in Git alone.
+    assert repository.stages_run(back) <= {"machine", "report", "gate"}
+    assert repository.run("git", "status", "--porcelain").stdout == ""
+
+
+def kernel_rows(repository) -> list[str]:
+    return (repository.folder / "metrics/kernels/int8.csv").read_text().splitlines()[1:]
+
+
 def test_the_commands_of_the_documents_run(repository):
-    """Those of the shell blocks, in order; `make` finds the environment that runs this test."""
+    """Those of the shell blocks, in order, but for the few that other tests run."""
     shutil.copy(repository.folder / "data/synthetic.zip", repository.folder / "my-export.zip")
     shutil.copytree(repository.folder / "data/dataset/images/default", repository.folder / "photos")
     write_video(repository.folder / "drive.mp4", "mp4v")
-    (repository.folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
-    (repository.folder / ".venv/.installed").touch()  # or make would install this copy there
     lines = [line for name in DOCS for block in blocks("sh", name) for line in block.splitlines()]
     assert {"make repro", "make test", "make look", "dvc metrics diff"} <= set(lines)
     for command in lines:
-        if command in ("make test", "make test-quick"):  # this very run
+        if command in RUN_ELSEWHERE:
             command = command.replace("make", "make -n")
         repository.run("bash", "-c", command)
     for block in (block for name in DOCS for block in blocks("python", name)):

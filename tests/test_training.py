@@ -17,8 +17,9 @@ import yaml
 from conftest import ROOT
 
 from stages.common.coco import read_coco
-from stages.common.params import Train
+from stages.common.params import Model, Train
 from stages.common.weights import load_weights
+from stages.train import has_shape_of
 from stages.training.checkpoint import Checkpoint, run_key
 from stages.training.record import Record
 from stages.training.samples import EpochKeys, Frames, Samples, VisibleBoxes
@@ -149,6 +150,19 @@ def test_the_stage_writes_weights_and_curves_and_the_same_ones_again(
               for p in (first / "curves").rglob("*") if p.is_file()}  # fmt: skip
     losses = {f"loss/{name}.tsv" for name in ("total", "iou", "conf", "cls", "l1")}
     assert curves == losses | {"lr.tsv", "val/AP.tsv", "val/AP50.tsv"}
+
+
+@pytest.mark.parametrize(
+    ("model", "fit"),
+    [
+        ({"name": "yolox-nano"}, True),
+        ({"name": "yolox-nano", "act": "relu", "input_hw": (64, 96)}, True),
+        ({"name": "yolox-tiny"}, False),
+        ({"name": "yolox-nano", "depthwise": False}, False),
+    ],
+)
+def test_bundled_weights_are_taken_for_models_of_their_shape(model, fit):
+    assert has_shape_of(ROOT / "models/pretrained.pth", Model(**model)) == fit
 
 
 @pytest.mark.slow

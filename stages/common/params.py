@@ -1,6 +1,7 @@
 """params.yaml as typed values: the only door through which a parameter enters a stage.
 
-Each section is named after the stage that owns it; `data` and `model` belong to several.
+Each section is named after the stage that owns it; `data` and `model` belong to several,
+and `toolchain`, which is no section, to `ir` and what follows.
 Names and defaults under `model` and `train` are those of YOLOX's experiment class
 (https://github.com/Megvii-BaseDetection/YOLOX, yolox/exp/yolox_base.py).
 """
@@ -133,7 +134,7 @@ class Model(Section):
 
 
 class Train(Section):
-    pretrained: Annotated[str, Field(min_length=1)] = "bundled"
+    pretrained: Annotated[str, Field(min_length=1)] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: Literal["auto"] | AtLeastOne = "auto"
     num_nodes: AtLeastOne = 1
@@ -216,6 +217,7 @@ class Report(Section):
 
 
 class Params(Section):
+    toolchain: Literal["openvino", "openvino-dev"] = "openvino"
     data: Data
     synthesize: Synthesize = Synthesize()
     ingest: Ingest = Ingest()

@@ -9,8 +9,8 @@ import re
 import nncf
 import numpy as np
 import openvino as ov
-from openvino import opset13
 
+from stages.common.nodes import Node, opset13
 from stages.common.params import Quantize
 from stages.common.roles import has_role
 from stages.quantizing.calibration import Blobs
@@ -66,11 +66,11 @@ def float_convolutions(quantized: ov.Model) -> list[str]:
     ]
 
 
-def convolutions(model: ov.Model) -> list[ov.Node]:
+def convolutions(model: ov.Model) -> list[Node]:
     return [op for op in model.get_ordered_ops() if op.get_type_name() in CONVOLUTIONS]
 
 
-def weights_path(convolution: ov.Node) -> list[ov.Node]:
+def weights_path(convolution: Node) -> list[Node]:
     """The nodes between a convolution and the constant that holds its weights."""
     path = [convolution.input_value(1).get_node()]
     while path[-1].get_type_name() != "Constant":
