@@ -42,9 +42,10 @@ MODELS ?= yolox-nano yolox-tiny
 INPUTS ?= 192x320 256x448 320x544
 ACTS ?= silu relu
 TARGET_FPS ?= 50
+SWEEP_SECONDS ?= 60
 sweep: $(INSTALLED)  ## train MODELS at INPUTS with ACTS, and name the best one for TARGET_FPS: sweep.md
 	@$(RUN) python -m experiments.sweep sweep.md --models $(MODELS) --inputs $(INPUTS) --acts $(ACTS) \
-	    --target-fps $(TARGET_FPS)
+	    --target-fps $(TARGET_FPS) --seconds $(SWEEP_SECONDS)
 
 ruler: $(INSTALLED)  ## compare models/int8 on VIDEO=file with OpenVINO's own benchmark_app
 	@[ -n "$(VIDEO)" ] || { echo "say which video: make ruler VIDEO=drive.mp4"; exit 1; }

@@ -52,8 +52,8 @@ def main() -> None:
         common = ["gate.max_drop=null", *absolute_paths(load_params())]
     except Refusal as error:
         sys.exit(f"sweep: {error}")
-    made = {}
-    for model, hw, act in itertools.product(arguments.models, arguments.inputs, arguments.acts):
+    made, grid = {}, list(itertools.product(arguments.models, arguments.inputs, arguments.acts))
+    for model, hw, act in grid:
         name = f"sweep-{model}-{hw[0]}x{hw[1]}-{act}"
         changes = [f"model.name={model}", f"model.input_hw=[{hw[0]},{hw[1]}]", f"model.act={act}"]
         if run_experiment(name, [*changes, *common]):
@@ -63,8 +63,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         points = measured(made, Path(scratch), arguments.seconds)
     write_chart(points, arguments.target_fps, arguments.out.with_suffix(".png"))
-    failed = len(arguments.models) * len(arguments.inputs) * len(arguments.acts) - len(made)
-    text = page(points, arguments.target_fps, failed, arguments.out.with_suffix(".png").name)
+    text = page(points, arguments.target_fps, arguments.out.with_suffix(".png").name)
+    if len(made) < len(grid):
+        text += (
+            f"\n{len(grid) - len(made)} of {len(grid)} experiments failed and are missing here.\n"
+        )
     write_text(arguments.out, text)
     print(text)
 
@@ -137,7 +140,7 @@ def speeds_of(models: dict[tuple, OpenVinoBackend], seconds: float) -> dict[tupl
     return in_turns({key: measure(backend) for key, backend in models.items()}, rounds)
 
 
-def page(points: list[Point], target_fps: float, failed: int, picture: str) -> str:
+def page(points: list[Point], target_fps: float, picture: str) -> str:
     """The table, the most accurate model first, and which one to take."""
     on_front, best = set(front(points)), most_accurate(points, target_fps)
     lines = [
@@ -149,15 +152,18 @@ def page(points: list[Point], target_fps: float, failed: int, picture: str) -> s
         "| --- | --- | --- | --- | ---: | ---: | ---: | --- |",
     ]
     for p in sorted(points, key=lambda p: (-p.ap, -p.fps)):
-        cells = [
-            p.model, f"{p.input_hw[0]}x{p.input_hw[1]}", p.act, p.variant, f"{p.ap:.3f}",
-            f"{p.fps:.3g}", f"{p.fps_slow:.3g}", "yes" if p in on_front else "",
-        ]  # fmt: skip
+        size = f"{p.input_hw[0]}x{p.input_hw[1]}"
+        speeds = (f"{three_digits(fps):g}" for fps in (p.fps, p.fps_slow))
+        mark = "yes" if p in on_front else ""
+        cells = [p.model, size, p.act, p.variant, f"{p.ap:.3f}", *speeds, mark]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", advice(best, target_fps)]
-    if failed:
-        lines += ["", f"{failed} experiments failed and are missing here."]
     return "\n".join(lines) + "\n"
+
+
+def three_digits(value: float) -> float:
+    """What a noisy machine can know."""
+    return float(f"{value:.3g}")
 
 
 def advice(best: Point | None, target_fps: float) -> str:

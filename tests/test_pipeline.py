@@ -7,11 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import yaml
+from browser import chromium, find_chromium, look_at
 from conftest import ROOT, write_video
+from moto.server import ThreadedMotoServer
 from test_docs import DOCS, blocks
 
 from stages.common.metrics import read_metrics
@@ -31,15 +36,20 @@ AFTER_QUANTIZE = {
 }  # fmt: skip
 
 
-# `make test` is this very run; the other toolchain has a test of its own, below.
-RUN_ELSEWHERE = {"make test", "make test-quick", "make repro TOOLCHAIN=openvino-dev"}
+# `make test` is this very run; the other two have tests of their own, below.
+RUN_ELSEWHERE = {
+    "make test",
+    "make test-quick",
+    "make repro TOOLCHAIN=openvino-dev",
+    "make sweep TARGET_FPS=50",
+}
 
 
 class Repository:
     """A copy of this repository with shrunken parameters, under Git and DVC."""
 
     def __init__(self, folder: Path):
-        self.folder = folder
+        self.folder, self.environment = folder, {}
         for name in self.tracked():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
@@ -77,7 +87,8 @@ class Repository:
         return subprocess.Popen(
             command, cwd=self.folder, text=True, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "PATH": path, "PYTHONPATH": "", "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PATH": path, "PYTHONPATH": "", "PYTHONUNBUFFERED": "1",
+                 **self.environment},
         )  # fmt: skip
 
     def commit(self, message: str) -> None:
@@ -125,6 +136,20 @@ def test_the_first_run_makes_everything(repository):
     assert "OpenVINO INT8" in (repository.folder / "metrics/report.md").read_text()
     page = (repository.folder / "metrics/report.html").read_text()
     assert not re.search(r'(src|href)="(?!data:|#)', page), "the page must open without a network"
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium here to look with")
+@pytest.mark.parametrize("width", [360, 1040])
+@pytest.mark.parametrize("page", ["metrics/report.html", "data/look.html"])
+def test_pages_fit_phones_and_desks_and_load_nothing(repository, tmp_path, page, width):
+    seen = look_at(repository.folder / page, width, tmp_path)
+    assert seen["width"] <= width
+    assert seen["pictures"] >= 1 and seen["drawings"] >= 2 and seen["words"] > 1000
+    assert seen["broken"] == 0 and seen["loaded"] == []
+    picture = tmp_path / "page.png"
+    uri = (repository.folder / page).as_uri()
+    chromium(tmp_path, f"--screenshot={picture}", f"--window-size={max(width, 500)},900", uri)
+    assert len(np.unique(cv2.imread(str(picture)))) > 100
 
 
 def test_git_holds_metrics_but_neither_data_nor_models(repository):
@@ -258,18 +283,90 @@ def kernel_rows(repository) -> list[str]:
     return (repository.folder / "metrics/kernels/int8.csv").read_text().splitlines()[1:]
 
 
-def test_the_commands_of_the_documents_run(repository):
-    """Those of the shell blocks, in order, but for the few that other tests run."""
+def test_a_sweep_shows_accuracy_against_speed(repository):
+    """One combination is that of the first run, the other one cannot be trained."""
+    done = repository.run(
+        *("make", "sweep", "MODELS=yolox-nano", "INPUTS=96x160 100x160", "ACTS=silu"),
+        *("SWEEP_SECONDS=2", "TARGET_FPS=1"),
+    )
+    assert "sweep: sweep-yolox-nano-100x160-silu failed, see above" in done.stderr
+    assert not repository.stages_run(done.stdout) & {"train", "quantize", "benchmark"}
+    page = (repository.folder / "sweep.md").read_text()
+    assert re.findall(r"^\| yolox-nano \| 96x160 \| silu \| (\w+) \|", page, re.MULTILINE) in (
+        ["FP16", "INT8"],
+        ["INT8", "FP16"],
+    )
+    assert "For 1 FPS take yolox-nano at 96x160 with silu" in page
+    assert "1 of 2 experiments failed" in page
+    assert cv2.imread(str(repository.folder / "sweep.png")).shape[1] > 500
+    assert repository.run("git", "status", "--porcelain").stdout == ""
+
+
+@pytest.fixture(scope="module")
+def s3(repository):
+    """An S3 server on loopback with an empty bucket, and what the documents call it by."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    repository.environment |= {
+        "S3_ENDPOINT": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    request = urllib.request.Request(f"http://{host}:{port}/detector-data", method="PUT")
+    urllib.request.urlopen(request).close()
+    yield
+    server.stop()
+
+
+def prepare_documents(repository) -> None:
+    """What the commands of the documents find in a user's folder."""
     shutil.copy(repository.folder / "data/synthetic.zip", repository.folder / "my-export.zip")
     shutil.copytree(repository.folder / "data/dataset/images/default", repository.folder / "photos")
     write_video(repository.folder / "drive.mp4", "mp4v")
-    lines = [line for name in DOCS for block in blocks("sh", name) for line in block.splitlines()]
-    assert {"make repro", "make test", "make look", "dvc metrics diff"} <= set(lines)
-    for command in lines:
+    (repository.folder / ".git/info/exclude").write_text("/my-export.zip\n/photos\n/drive.mp4\n")
+
+
+@pytest.mark.parametrize("document", DOCS)
+def test_the_commands_of_the_documents_run(repository, s3, document):
+    """Those of the shell blocks, in order, but for the few that other tests run."""
+    if not (repository.folder / "drive.mp4").exists():
+        prepare_documents(repository)
+    said = {}
+    for command in (line for block in blocks("sh", document) for line in block.splitlines()):
         if command in RUN_ELSEWHERE:
             command = command.replace("make", "make -n")
-        repository.run("bash", "-c", command)
-    for block in (block for name in DOCS for block in blocks("python", name)):
+        said[command] = repository.run("bash", "-c", command).stdout
+    for block in blocks("python", document):
         frame = next((repository.folder / "data/dataset/images/default").iterdir())
         program = block.replace("frame.jpg", str(frame))
         assert "[" in repository.run("python", "-c", program).stdout
+    for check in CHECKS.get(document, []):
+        check(repository, said)
+    repository.run("git", "checkout", "-q", ".")
+    repository.run("dvc", "checkout", "-q")
+
+
+def check_queue(repository, said) -> None:
+    """Three experiments were queued, ran, and stand in the table with what they changed."""
+    table = json.loads(repository.run("dvc", "exp", "show", "--json").stdout)
+    rows = [
+        experiment["revs"][0]["data"]
+        for commit in table
+        for experiment in commit["experiments"] or []
+    ]
+    inputs = [row["params"]["params.yaml"]["data"]["model"]["input_hw"] for row in rows]
+    assert {(96, 160), (128, 224), (160, 288)} <= {tuple(hw) for hw in inputs}
+    assert all("speed" in str(row["metrics"]) for row in rows)
+
+
+def check_clones(repository, said) -> None:
+    """A clone that pulled has nothing left to run."""
+    pulled = [out for command, out in said.items() if "dvc pull" in command]
+    assert len(pulled) == 2
+    for output in pulled:
+        assert repository.stages_run(output) <= {"machine"}
+
+
+CHECKS = {"docs/experiments.md": [check_queue], "docs/versions.md": [check_clones]}
