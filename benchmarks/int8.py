@@ -9,7 +9,9 @@ leaves speed out.
 """
 
 import argparse
+import random
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from benchmarks.turns import in_turns
 from detector.model_file import IR_FILE
 from detector.openvino_backend import OpenVinoBackend
 from stages.common.bootstrap import paired_interval
-from stages.common.coco import read_coco
+from stages.common.coco import read_coco, read_image
 from stages.common.ir_file import save_ir
 from stages.common.params import Evaluate, Quantize
 from stages.common.score import score
@@ -33,14 +35,37 @@ from stages.quantizing.recipe import fix_input_range, nncf_arguments
 from stages.timing.modes import throughput_fps
 
 SLICE_SECONDS = 0.5
+ALL = 10**6  # more images than a list holds
+
+
+Order = Callable[[list[Path]], list[Path]]
+
+
+def as_listed(paths: list[Path]) -> list[Path]:
+    """The order of `split`: groups, classes and sizes of boxes take turns."""
+    return paths
+
+
+def at_random(seed: int) -> Order:
+    return lambda paths: random.Random(seed).sample(paths, len(paths))
+
+
+def darkest(paths: list[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: read_image(path).mean())
+
+
+def brightest(paths: list[Path]) -> list[Path]:
+    return darkest(paths)[::-1]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What differs from the default: parameters, and what only NNCF knows of."""
+    """What differs from the default: parameters, what only NNCF knows of, and the order in which
+    calibration images are taken."""
 
     params: dict = field(default_factory=dict)
     advanced: dict = field(default_factory=dict)
+    order: Order = as_listed
 
 
 def keep(*roles: str, **params: object) -> Recipe:
@@ -49,6 +74,10 @@ def keep(*roles: str, **params: object) -> Recipe:
 
 def ranges(kind) -> Recipe:
     return Recipe({"keep_float": ("predictions",)}, {"activations_range_estimator_params": kind})
+
+
+def ten(order: Order) -> Recipe:
+    return Recipe({"keep_float": ("predictions",), "calibration_images": 10}, order=order)
 
 
 RECIPES = {
@@ -73,7 +102,13 @@ RECIPES = {
     "8 bits in the first layer's weights": Recipe(
         {"keep_float": ("predictions",)}, {"overflow_fix": OverflowFix.DISABLE}
     ),
-    "10 calibration images": keep("predictions", calibration_images=10),
+    "10 calibration images": ten(as_listed),
+    "10 at random": ten(at_random(0)),
+    "10 at random, again": ten(at_random(1)),
+    "10 at random, once more": ten(at_random(2)),
+    "the first 10 by name": ten(sorted),
+    "the 10 darkest": ten(darkest),
+    "the 10 brightest": ten(brightest),
     "100 calibration images": keep("predictions", calibration_images=100),
 }
 
@@ -99,10 +134,8 @@ def make(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> None:
     """Quantizes the model by a recipe and writes it."""
     params = Quantize(**recipe.params)
     images = arguments.dataset / "images"
-    paths = calibration_paths(
-        arguments.calibration, arguments.val, images, params.calibration_images
-    )
-    blobs = Blobs(paths, OpenVinoBackend(arguments.ir).input_hw)
+    paths = recipe.order(calibration_paths(arguments.calibration, arguments.val, images, ALL))
+    blobs = Blobs(paths[: params.calibration_images], OpenVinoBackend(arguments.ir).input_hw)
     model = ov.Core().read_model(arguments.ir / IR_FILE)
     quantized = nncf.quantize(
         model,

@@ -357,7 +357,7 @@ def check_queue(repository, said) -> None:
         for experiment in commit["experiments"] or []
     ]
     inputs = [row["params"]["params.yaml"]["data"]["model"]["input_hw"] for row in rows]
-    assert {(96, 160), (128, 224), (160, 288)} <= {tuple(hw) for hw in inputs}
+    assert {(192, 320), (256, 448), (320, 544)} <= {tuple(hw) for hw in inputs}
     assert all("speed" in str(row["metrics"]) for row in rows)
 
 
