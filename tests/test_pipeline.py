@@ -76,7 +76,7 @@ class Repository:
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
         process = self.start(*command)
-        stdout, stderr = process.communicate()
+        stdout, stderr = process.communicate(timeout=900)
         if check and process.returncode:
             raise AssertionError(f"{' '.join(command)} failed:\n{stdout}\n{stderr}")
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
