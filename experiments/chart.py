@@ -27,7 +27,8 @@ def write_chart(points: list[Point], target_fps: float, out: Path) -> None:
                 color=f"C{number}", marker=marker, label=f"{model} {variant}", zorder=3,
             )  # fmt: skip
     best = front(points)
-    axes.step([p.fps for p in best], [p.ap for p in best], where="pre", color="0.6", zorder=1)
+    # From a point towards slower ones: until the next of them, this is the best AP at that speed.
+    axes.step([p.fps for p in best], [p.ap for p in best], where="post", color="0.6", zorder=1)
     for place, p in enumerate(best):
         axes.annotate(
             f"{p.input_hw[0]}x{p.input_hw[1]} {p.act}", (p.fps, p.ap), fontsize=8,
@@ -35,6 +36,9 @@ def write_chart(points: list[Point], target_fps: float, out: Path) -> None:
         )  # fmt: skip
     axes.axvline(target_fps, color="0.3", linestyle=":", label=f"{target_fps:g} FPS")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.margins(x=0.12, y=0.08)
     axes.set_xlabel("FPS on this machine (throughput, inference alone)")
     axes.set_ylabel("AP on the val images")
     axes.grid(alpha=0.3, which="both")
