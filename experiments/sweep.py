@@ -28,6 +28,7 @@ from benchmarks.turns import in_turns
 from detector.openvino_backend import OpenVinoBackend
 from experiments.chart import write_chart
 from experiments.front import Point, front, most_accurate, slowest_tenth
+from stages.benchmark import digits
 from stages.common.errors import Refusal
 from stages.common.files import write_text
 from stages.common.metrics import flat
@@ -153,17 +154,12 @@ def page(points: list[Point], target_fps: float, picture: str) -> str:
     ]
     for p in sorted(points, key=lambda p: (-p.ap, -p.fps)):
         size = f"{p.input_hw[0]}x{p.input_hw[1]}"
-        speeds = (f"{three_digits(fps):g}" for fps in (p.fps, p.fps_slow))
+        speeds = (f"{digits(fps):g}" for fps in (p.fps, p.fps_slow))
         mark = "yes" if p in on_front else ""
         cells = [p.model, size, p.act, p.variant, f"{p.ap:.3f}", *speeds, mark]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", advice(best, target_fps)]
     return "\n".join(lines) + "\n"
-
-
-def three_digits(value: float) -> float:
-    """What a noisy machine can know."""
-    return float(f"{value:.3g}")
 
 
 def advice(best: Point | None, target_fps: float) -> str:
