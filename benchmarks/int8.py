@@ -21,6 +21,7 @@ import openvino as ov
 from nncf.quantization.advanced_parameters import OverflowFix
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Ranges
 
+from benchmarks.equalise import equalise
 from benchmarks.turns import in_turns
 from detector.model_file import IR_FILE
 from detector.openvino_backend import OpenVinoBackend
@@ -60,12 +61,13 @@ def brightest(paths: list[Path]) -> list[Path]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What differs from the default: parameters, what only NNCF knows of, and the order in which
-    calibration images are taken."""
+    """What differs from the default: parameters, what only NNCF knows of, the order in which
+    calibration images are taken, and how far channels are equalised."""
 
     params: dict = field(default_factory=dict)
     advanced: dict = field(default_factory=dict)
     order: Order = as_listed
+    equalised: float = 0.0
 
 
 def keep(*roles: str, **params: object) -> Recipe:
@@ -74,6 +76,10 @@ def keep(*roles: str, **params: object) -> Recipe:
 
 def ranges(kind) -> Recipe:
     return Recipe({"keep_float": ("predictions",)}, {"activations_range_estimator_params": kind})
+
+
+def equalised(strength: float, *roles: str) -> Recipe:
+    return Recipe({"keep_float": roles}, equalised=strength)
 
 
 def ten(order: Order) -> Recipe:
@@ -102,6 +108,9 @@ RECIPES = {
     "8 bits in the first layer's weights": Recipe(
         {"keep_float": ("predictions",)}, {"overflow_fix": OverflowFix.DISABLE}
     ),
+    "channels equalised": equalised(1.0, "predictions"),
+    "channels equalised half": equalised(0.5, "predictions"),
+    "channels equalised, all layers in INT8": equalised(1.0),
     "10 calibration images": ten(as_listed),
     "10 at random": ten(at_random(0)),
     "10 at random, again": ten(at_random(1)),
@@ -137,6 +146,8 @@ def make(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> None:
     paths = recipe.order(calibration_paths(arguments.calibration, arguments.val, images, ALL))
     blobs = Blobs(paths[: params.calibration_images], OpenVinoBackend(arguments.ir).input_hw)
     model = ov.Core().read_model(arguments.ir / IR_FILE)
+    if recipe.equalised:
+        equalise(model, blobs, recipe.equalised, params.keep_float)
     quantized = nncf.quantize(
         model,
         nncf.Dataset(blobs),
