@@ -1,11 +1,16 @@
 """What each way to INT8 costs in accuracy and gains in speed, on one model.
 
     python -m benchmarks.int8 IR DATASET CALIBRATION VAL [--recipes NAME ...] [--seconds 60]
+        [--also IR CALIBRATION VAL ...]
 
 IR is the float model (models/ir), the lists are those of `split`. Accuracy is computed in float32
 where it is not in INT8, and told as the loss against IR with its 95 % interval; speed is throughput
 as this machine would run it, all recipes taking turns, against INT8 in all layers. `--seconds 0`
 leaves speed out.
+
+`--also` adds a model that was trained on another side of the same DATASET: what both find on the
+val images of each is judged together, so that every image may be judged by a model that has not
+seen it. Speed is that of the first model.
 """
 
 import argparse
@@ -122,6 +127,15 @@ RECIPES = {
 }
 
 
+@dataclass(frozen=True)
+class Fold:
+    """A float model, and the lists of images that calibrate and judge it."""
+
+    ir: Path
+    calibration: Path
+    val: Path
+
+
 def main() -> None:
     """Compare ways to INT8."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.int8", description=main.__doc__)
@@ -129,23 +143,27 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--also", nargs=3, type=Path, action="append", default=[])
     arguments = parser.parse_args()
+    folds = [Fold(arguments.ir, arguments.calibration, arguments.val)]
+    folds += [Fold(*also) for also in arguments.also]
+    images_dir = arguments.dataset / "images"
     with tempfile.TemporaryDirectory() as scratch:
-        paths = {"FP16": arguments.ir}
-        for index, name in enumerate(arguments.recipes):
-            paths[name] = Path(scratch, str(index))
-            make(arguments, RECIPES[name], paths[name])
+        paths = {"FP16": [fold.ir for fold in folds]}
+        for name in arguments.recipes:
+            paths[name] = [Path(scratch, f"{name} {number}") for number in range(len(folds))]
+            for fold, out in zip(folds, paths[name], strict=True):
+                make(fold, images_dir, RECIPES[name], out)
         speeds = speeds_of(paths, arguments.seconds) if arguments.seconds else {}
-        print_table(accuracies_of(paths, arguments), speeds)
+        print_table(accuracies_of(paths, folds, images_dir), speeds)
 
 
-def make(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> None:
-    """Quantizes the model by a recipe and writes it."""
+def make(fold: Fold, images_dir: Path, recipe: Recipe, out: Path) -> None:
+    """Quantizes a model by a recipe and writes it."""
     params = Quantize(**recipe.params)
-    images = arguments.dataset / "images"
-    paths = recipe.order(calibration_paths(arguments.calibration, arguments.val, images, ALL))
-    blobs = Blobs(paths[: params.calibration_images], OpenVinoBackend(arguments.ir).input_hw)
-    model = ov.Core().read_model(arguments.ir / IR_FILE)
+    paths = recipe.order(calibration_paths(fold.calibration, fold.val, images_dir, ALL))
+    blobs = Blobs(paths[: params.calibration_images], OpenVinoBackend(fold.ir).input_hw)
+    model = ov.Core().read_model(fold.ir / IR_FILE)
     if recipe.equalised:
         equalise(model, blobs, recipe.equalised, params.keep_float)
     quantized = nncf.quantize(
@@ -158,22 +176,30 @@ def make(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> None:
     save_ir(quantized, out)
 
 
-def accuracies_of(paths: dict[str, Path], arguments: argparse.Namespace) -> dict[str, tuple]:
+def accuracies_of(
+    paths: dict[str, list[Path]], folds: list[Fold], images_dir: Path
+) -> dict[str, tuple]:
     """AP, and what is lost against the first with both ends of its interval, by name."""
-    coco, images = read_coco(arguments.val, boxes_needed=True), arguments.dataset / "images"
+    judged = [read_coco(fold.val, boxes_needed=True) for fold in folds]
+    parts = {key: [x for coco in judged for x in coco[key]] for key in ("images", "annotations")}
+    truth = {**judged[0], **parts}
     found, reference = {}, None
-    for name, path in paths.items():
-        rows = detections_of(OpenVinoBackend(path, "f32"), coco, images, Evaluate())
-        evaluation = score(coco, rows)
+    for name, models in paths.items():
+        rows = []
+        for path, coco in zip(models, judged, strict=True):
+            rows += detections_of(OpenVinoBackend(path, "f32"), coco, images_dir, Evaluate())
+        evaluation = score(truth, rows)
         reference = reference or evaluation
         low, high = paired_interval(reference, evaluation)
         found[name] = evaluation.stats[0], reference.stats[0] - evaluation.stats[0], low, high
     return found
 
 
-def speeds_of(paths: dict[str, Path], seconds: float) -> dict[str, float]:
+def speeds_of(paths: dict[str, list[Path]], seconds: float) -> dict[str, float]:
     """Frames a second of throughput by name; medians of turns that all models take."""
-    backends = {name: OpenVinoBackend(path, throughput=True) for name, path in paths.items()}
+    backends = {
+        name: OpenVinoBackend(first, throughput=True) for name, (first, *_) in paths.items()
+    }
     shape = (*backends["FP16"].input_hw, 3)
     canvas_bgr = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     measured = {

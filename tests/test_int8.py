@@ -1,12 +1,22 @@
-"""The benchmark of equalised channels: the float model stays what it was, ranges become equal."""
+"""The benchmark of ways to INT8: equalised channels, and models of several sides of the data."""
+
+import re
+import subprocess
+import sys
 
 import numpy as np
 import openvino as ov
 import pytest
+from conftest import ROOT
 
 from benchmarks.equalise import SMALLEST, equalise, ranges_of, readers, weight_ranges
 from detector.boxes import as_blob
+from detector.openvino_backend import OpenVinoBackend
+from stages.common.coco import read_coco
+from stages.common.params import Evaluate
 from stages.common.roles import has_role
+from stages.common.score import score
+from stages.evaluate import detections_of
 from stages.quantizing.recipe import convolutions
 
 
@@ -48,3 +58,22 @@ def test_what_stays_float_is_left_as_it_was(model, canvas_bgr):
     }
     kept = [has_role(name, ("stem", "predictions", "depthwise")) for name in rescaled]
     assert [not flag for flag in rescaled.values()] == kept
+
+
+@pytest.mark.slow
+def test_models_of_two_sides_are_judged_on_the_images_of_both(trained):
+    ir, dataset = trained / "ir", trained / "dataset"
+    train, val = (trained / f"split/{side}.json" for side in ("train", "val"))
+    words = [ir, dataset, train, val, "--also", ir, val, train, "--seconds", "0"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.int8", *map(str, words), "--recipes",
+         "channels equalised"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^\| (\w.*?) \| ([\d.]+) \| (.*?) \|", done.stdout, re.MULTILINE)
+    assert [name for name, *_ in rows] == ["FP16", "channels equalised"]
+    assert rows[0][2] == "+0.00 (+0.00 to +0.00)"
+    coco = read_coco(dataset / "annotations.json")
+    found = detections_of(OpenVinoBackend(ir, "f32"), coco, dataset / "images", Evaluate())
+    assert rows[0][1] == f"{score(coco, found).stats[0]:.4f}"
