@@ -10,6 +10,7 @@ from stages.common.coco import read_coco, read_image
 from stages.common.errors import Refusal
 
 FRAMES = 8  # that two variants are compared on
+CELL_PX = 8.0  # side of the finest grid's cells
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,9 @@ class Tolerance:
     """How far two outputs of a model may differ, see `detector.boxes.find_boxes`.
 
     Attributes:
-        box: of a centre, width or height, as a share of the box's own longer side.
+        box: of a centre, width or height, as a share of the box's own longer side. Smaller boxes
+            than a cell of the grid are taken to have its side: centres are computed in cells, and
+            an anchor that sees nothing may well give a box of half a pixel.
         score: 0..1.
     """
 
@@ -45,9 +48,8 @@ def compare(name: str, expected, found, canvases: list[np.ndarray], tolerance: T
     Raises:
         Refusal: they are above the tolerance.
     """
-    pairs = [(expected.infer(canvas), found.infer(canvas)) for canvas in canvases]
-    box = max(float((np.abs(a - b)[:4] / a[2:4].max(axis=0)).max()) for a, b in pairs)
-    score = max(float(np.abs(a - b)[4:].max()) for a, b in pairs)
+    found_by_both = [(expected.infer(canvas), found.infer(canvas)) for canvas in canvases]
+    box, score = np.max([differences(*pair) for pair in found_by_both], axis=0)
     if not (box <= tolerance.box and score <= tolerance.score):
         raise Refusal(
             f"{name} differs by {box:.2g} of a box's side and {score:.2g} of a score from what it "
@@ -58,3 +60,14 @@ def compare(name: str, expected, found, canvases: list[np.ndarray], tolerance: T
         f"{name}, {found.precision}: on {len(canvases)} frames within {box:.1e} of a box's side "
         f"and {score:.1e} of a score"
     )
+
+
+def differences(expected: np.ndarray, found: np.ndarray) -> tuple[float, float]:
+    """The largest difference of boxes and of scores between two outputs, as in `Tolerance`.
+
+    Args:
+        expected, found: float32 [4 + classes, anchors], see `detector.boxes.find_boxes`.
+    """
+    apart = np.abs(expected - found)
+    sides_px = np.maximum(expected[2:4].max(axis=0), CELL_PX)
+    return float((apart[:4] / sides_px).max()), float(apart[4:].max())
