@@ -17,7 +17,7 @@ import argparse
 import random
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nncf
@@ -26,7 +26,7 @@ import openvino as ov
 from nncf.quantization.advanced_parameters import OverflowFix
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Ranges
 
-from benchmarks.equalise import equalise
+from benchmarks.equalise import absorb, equalise
 from benchmarks.turns import in_turns
 from detector.model_file import IR_FILE
 from detector.openvino_backend import OpenVinoBackend
@@ -37,7 +37,7 @@ from stages.common.params import Evaluate, Quantize
 from stages.common.score import score
 from stages.evaluate import detections_of
 from stages.quantizing.calibration import Blobs, calibration_paths
-from stages.quantizing.recipe import fix_input_range, nncf_arguments
+from stages.quantizing.recipe import advanced_parameters, fix_input_range, nncf_arguments
 from stages.timing.modes import throughput_fps
 
 SLICE_SECONDS = 0.5
@@ -67,24 +67,24 @@ def brightest(paths: list[Path]) -> list[Path]:
 @dataclass(frozen=True)
 class Recipe:
     """What differs from the default: parameters, what only NNCF knows of, the order in which
-    calibration images are taken, and how far channels are equalised."""
+    calibration images are taken, and whether channels are equalised."""
 
     params: dict = field(default_factory=dict)
     advanced: dict = field(default_factory=dict)
     order: Order = as_listed
-    equalised: float = 0.0
+    equalised: bool = False
 
 
 def keep(*roles: str, **params: object) -> Recipe:
-    return Recipe({"keep_float": roles, **params})
+    return Recipe({"keep_float": roles, "ranges": "mean", **params})
+
+
+def nncf_with(**advanced: object) -> Recipe:
+    return Recipe({"keep_float": ("predictions",), "ranges": "mean"}, advanced)
 
 
 def ranges(kind) -> Recipe:
-    return Recipe({"keep_float": ("predictions",)}, {"activations_range_estimator_params": kind})
-
-
-def equalised(strength: float, *roles: str) -> Recipe:
-    return Recipe({"keep_float": roles}, equalised=strength)
+    return nncf_with(activations_range_estimator_params=kind)
 
 
 def ten(order: Order) -> Recipe:
@@ -103,19 +103,12 @@ RECIPES = {
     "full bias correction, first block": keep(
         "predictions", "first_block", fast_bias_correction=False
     ),
-    "no bias correction": Recipe(
-        {"keep_float": ("predictions",)}, {"disable_bias_correction": True}
-    ),
-    "ranges: all of what was seen": ranges(Ranges.MINMAX),
+    "no bias correction": nncf_with(disable_bias_correction=True),
+    "ranges: all of what was seen": keep("predictions", ranges="all"),
     "ranges: median of images": ranges(Ranges.MEDIAN_MINMAX),
     "ranges: quantiles": ranges(Ranges.MEAN_QUANTILE),
     "ranges: histogram": ranges(Ranges.HISTOGRAM),
-    "8 bits in the first layer's weights": Recipe(
-        {"keep_float": ("predictions",)}, {"overflow_fix": OverflowFix.DISABLE}
-    ),
-    "channels equalised": equalised(1.0, "predictions"),
-    "channels equalised half": equalised(0.5, "predictions"),
-    "channels equalised, all layers in INT8": equalised(1.0),
+    "8 bits in the first layer's weights": nncf_with(overflow_fix=OverflowFix.DISABLE),
     "10 calibration images": ten(as_listed),
     "10 at random": ten(at_random(0)),
     "10 at random, again": ten(at_random(1)),
@@ -124,6 +117,10 @@ RECIPES = {
     "the 10 darkest": ten(darkest),
     "the 10 brightest": ten(brightest),
     "100 calibration images": keep("predictions", calibration_images=100),
+    "default, mean ranges": Recipe({"ranges": "mean"}),
+    "default, all of what was seen": Recipe({"ranges": "all"}),
+    "mean ranges, channels equalised": Recipe({"ranges": "mean"}, equalised=True),
+    "all of what was seen, channels equalised": Recipe({"ranges": "all"}, equalised=True),
 }
 
 
@@ -165,13 +162,14 @@ def make(fold: Fold, images_dir: Path, recipe: Recipe, out: Path) -> None:
     blobs = Blobs(paths[: params.calibration_images], OpenVinoBackend(fold.ir).input_hw)
     model = ov.Core().read_model(fold.ir / IR_FILE)
     if recipe.equalised:
-        equalise(model, blobs, recipe.equalised, params.keep_float)
+        equalise(model, blobs, params.keep_float)
     quantized = nncf.quantize(
         model,
         nncf.Dataset(blobs),
         **nncf_arguments(model, len(blobs), params),
-        advanced_parameters=nncf.AdvancedQuantizationParameters(**recipe.advanced),
+        advanced_parameters=replace(advanced_parameters(model, params), **recipe.advanced),
     )
+    absorb(quantized)
     fix_input_range(quantized)
     save_ir(quantized, out)
 

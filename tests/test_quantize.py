@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 
+import numpy as np
 import openvino as ov
 import pytest
 import yaml
@@ -11,6 +12,7 @@ import yaml
 from detector.boxes import as_blob
 from stages.common.coco import read_coco
 from stages.common.files import write_json
+from stages.common.nodes import opset13
 from stages.common.params import Evaluate, Quantize
 from stages.quantizing import recipe
 from stages.quantizing.accuracy import Judge
@@ -43,6 +45,52 @@ def test_convolutions_that_should_be_are_int8(models, canvas_bgr, keep_float, in
         if "Convolution" in op.get_rt_info()["layerType"].astype(str)
     ]
     assert (len(kernels), sum(kernel.endswith("_i8") for kernel in kernels)) == (113, in_int8)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "depthwise", "mean"),
+    [
+        ("auto", True, True),
+        ("auto", False, False),
+        ("mean", False, True),
+        ("all", True, False),
+    ],
+)
+def test_ranges_follow_the_kind_of_model(models, ranges, depthwise, mean):
+    model = ov.Core().read_model(models / "ir/yolox.xml")
+    if not depthwise:
+        picture = opset13.parameter([1, 3, 8, 8], np.float32)
+        weights = opset13.constant(np.ones((4, 3, 3, 3), np.float32))
+        found = opset13.convolution(picture, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+        model = ov.Model([found], [picture])
+    advanced = recipe.advanced_parameters(model, Quantize(ranges=ranges))
+    assert (advanced.activations_range_estimator_params is None) == mean
+
+
+def test_ranges_of_all_that_was_seen_enclose_the_mean_ones(models, canvas_bgr):
+    model = ov.Core().read_model(models / "ir/yolox.xml")
+    blobs = [as_blob(canvas_bgr), as_blob(canvas_bgr // 4)]
+    mean, everything = (
+        quantizer_widths(recipe.quantize(model, blobs, Quantize(ranges=ranges)))
+        for ranges in ("mean", "all")
+    )
+    assert mean.keys() == everything.keys()
+    wider = [everything[name] > 1.01 * mean[name] for name in mean]
+    assert all(everything[name] > 0.99 * mean[name] for name in mean)
+    assert sum(wider) > 10
+
+
+def quantizer_widths(quantized: ov.Model) -> dict[str, float]:
+    """By name, how wide the range of each activation is that has a single one."""
+    return {
+        op.get_friendly_name(): float(
+            np.ptp([op.input_value(port).get_node().data for port in (1, 2)])
+        )
+        for op in quantized.get_ops()
+        if op.get_type_name() == "FakeQuantize"
+        and op.input_value(0).get_node().get_type_name() not in ("Constant", "Convert")
+        and op.input_value(1).get_node().data.size == 1
+    }
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,7 @@ class Quantize(Section):
     max_drop: NotNegative = 1.0
     max_minutes: Positive = 20.0
     preset: Literal["mixed", "performance"] = "mixed"
+    ranges: Literal["auto", "mean", "all"] = "auto"
     calibration_images: AtLeastOne = 300
     fast_bias_correction: bool = True
     keep_float: tuple_of(Literal["predictions", "stem", "first_block", "depthwise"]) = (

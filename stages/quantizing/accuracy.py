@@ -20,6 +20,7 @@ from stages.common.roles import layer_name
 from stages.common.score import coco_rows, score
 from stages.quantizing.calibration import Blobs
 from stages.quantizing.recipe import (
+    advanced_parameters,
     float_convolutions,
     nncf_arguments,
     quantize,
@@ -122,6 +123,7 @@ def quantize_within(model: ov.Model, blobs: Blobs, judge: Judge, params: Quantiz
             judge,
             max_drop=params.max_drop / 100,
             advanced_accuracy_restorer_parameters=restorer,
+            advanced_quantization_parameters=advanced_parameters(model, params),
             **nncf_arguments(model, len(blobs), params),
         )
     except TimeOver:
