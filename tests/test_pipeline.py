@@ -43,6 +43,8 @@ RUN_ELSEWHERE = {
     "make repro TOOLCHAIN=openvino-dev",
     "make sweep TARGET_FPS=50",
 }
+# The third experiment of the documents' queue would be one more whole run of the second's kind.
+SHORTER = {",[320,544]": "", " input-3": ""}
 
 
 class Repository:
@@ -325,6 +327,8 @@ def test_the_commands_of_the_documents_run(repository, s3, document):
     for command in (line for block in blocks("sh", document) for line in block.splitlines()):
         if command in RUN_ELSEWHERE:
             command = command.replace("make", "make -n")
+        for words, fewer in SHORTER.items():
+            command = command.replace(words, fewer)
         said[command] = repository.run("bash", "-c", command).stdout
     for block in blocks("python", document):
         frame = next((repository.folder / "data/dataset/images/default").iterdir())
@@ -337,8 +341,8 @@ def test_the_commands_of_the_documents_run(repository, s3, document):
 
 
 def check_experiments(repository, said) -> None:
-    """Three experiments were queued, ran, and stand in the table with what they changed; one of
-    them was taken over, and is compared and reviewed."""
+    """Two experiments were queued, ran, and stand in the table with what they changed; one of them
+    was taken over, and is compared and reviewed."""
     table = json.loads(repository.run("dvc", "exp", "show", "--json").stdout)
     rows = [
         experiment["revs"][0]["data"]
@@ -346,10 +350,10 @@ def check_experiments(repository, said) -> None:
         for experiment in commit["experiments"] or []
     ]
     inputs = [row["params"]["params.yaml"]["data"]["model"]["input_hw"] for row in rows]
-    assert {(192, 320), (256, 448), (320, 544)} <= {tuple(hw) for hw in inputs}
+    assert {(192, 320), (256, 448)} <= {tuple(hw) for hw in inputs}
     assert all("speed" in str(row["metrics"]) for row in rows)
     shown = next(out for command, out in said.items() if command.startswith("dvc exp show"))
-    assert all(f"input-{number}" in shown for number in (1, 2, 3)) and "tiny" in shown
+    assert all(f"input-{number}" in shown for number in (1, 2)) and "tiny" in shown
     # The first of them is what the first run had.
     assert not {"train", "benchmark"} & repository.stages_run(said["dvc queue logs input-1"])
     ran = repository.stages_run(repository.run("dvc", "queue", "logs", "input-2").stdout)
