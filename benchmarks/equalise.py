@@ -41,15 +41,12 @@ def readers(model: ov.Model, keep_float: tuple[str, ...]) -> list[Group]:
 
     Where something else reads them too, a second quantizer would be needed.
     """
+    names = {op.get_friendly_name() for op in convolutions(model)}
+    quantized = {name for name in names if not has_role(name, keep_float)}
     groups = []
     for swish in (op for op in model.get_ordered_ops() if op.get_type_name() == "Swish"):
         group = [target.get_node() for target in swish.output(0).get_target_inputs()]
-        names = {op.get_friendly_name() for op in group} & {
-            op.get_friendly_name()
-            for op in convolutions(model)
-            if not has_role(op.get_friendly_name(), keep_float)
-        }
-        if len(names) == len(group):
+        if all(op.get_friendly_name() in quantized for op in group):
             groups.append((swish.output(0), group))
     return groups
 

@@ -117,7 +117,6 @@ RECIPES = {
     "the 10 darkest": ten(darkest),
     "the 10 brightest": ten(brightest),
     "100 calibration images": keep("predictions", calibration_images=100),
-    "default, mean ranges": Recipe({"ranges": "mean"}),
     "default, all of what was seen": Recipe({"ranges": "all"}),
     "mean ranges, channels equalised": Recipe({"ranges": "mean"}, equalised=True),
     "all of what was seen, channels equalised": Recipe({"ranges": "all"}, equalised=True),
