@@ -20,14 +20,14 @@ import torch
 from detector.onnx_backend import OnnxBackend
 from stages.common.cli import run_stage
 from stages.common.files import atomic_path
-from stages.common.parity import Tolerance, compare, frame_canvases
+from stages.common.parity import Difference, compare, frame_canvases
 from stages.common.sealed_onnx import seal
 from stages.common.weights import Weights, load_weights
 from stages.common.yolox_model import Decoded, TorchBackend, eval_model, with_one_stem
 
 OPSET = 18
 # Both compute in float32, in another order; an exponential stands between a weight and a side.
-TOLERANCE = Tolerance(box=0.005, score=0.001)
+LIMIT = Difference(box=0.005, score=0.001, median=0.001)
 
 
 def main(weights_path: Path, val: Path, dataset: Path, out: Path) -> None:
@@ -39,7 +39,7 @@ def main(weights_path: Path, val: Path, dataset: Path, out: Path) -> None:
     with atomic_path(out) as tmp:
         onnx.save(proto, tmp)
         original = TorchBackend(model, weights.labels, weights.input_hw)
-        print(compare("ONNX", original, OnnxBackend(tmp), canvases, TOLERANCE))
+        print(compare("ONNX", original, OnnxBackend(tmp), canvases, LIMIT))
 
 
 def to_onnx(model: torch.nn.Module, weights: Weights) -> onnx.ModelProto:

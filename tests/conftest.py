@@ -21,6 +21,8 @@ from stages.common.weights import load_weights
 from stages.common.yolox_model import build_model, eval_model
 
 ROOT = Path(__file__).resolve().parent.parent
+# Real frames and models, which may not be committed; tests that need them skip where it is absent.
+SHARED = shared if (shared := ROOT.parent / "shared/data").is_dir() else None
 NANO = {"depth": 0.33, "width": 0.25, "depthwise": True, "act": "silu"}
 # A run that was started in the background ignores Ctrl-C, and so would every command in it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -19,7 +19,7 @@ from detector.openvino_backend import OpenVinoBackend
 from stages import export, ir
 from stages.common.coco import read_image
 from stages.common.errors import Refusal
-from stages.common.parity import Tolerance
+from stages.common.parity import Difference
 from stages.common.weights import read_pth
 from stages.common.yolox_model import build_model, load_torch_backend, start_from
 
@@ -96,8 +96,8 @@ def test_the_onnx_file_names_no_path_of_this_machine(models):
 def test_an_export_that_differs_is_refused_and_leaves_nothing(
     tiny_pth, tiny_dataset, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(export, "TOLERANCE", Tolerance(box=0.0, score=0.0))
-    with pytest.raises(Refusal, match="ONNX differs by"):
+    monkeypatch.setattr(export, "LIMIT", Difference(box=0.0, score=0.0, median=0.0))
+    with pytest.raises(Refusal, match="ONNX is not the model"):
         export.main(
             tiny_pth, tiny_dataset / "split/val.json", tiny_dataset / "dataset",
             tmp_path / "yolox.onnx",
