@@ -11,7 +11,7 @@ $(if $(filter openvino openvino-dev,$(TOOLCHAIN)),,\
 TOOLS := $(if $(filter openvino-dev,$(TOOLCHAIN)),$(VENV)-openvino-dev,$(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help repro look locked review bench sweep ruler test test-quick lint lock clean
+.PHONY: help repro audit locked review bench sweep ruler test test-quick lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,24 +19,24 @@ help:  ## list the targets
 repro: $(INSTALLED) $(TOOLS)/.installed  ## run everything that changed, from the export to the report
 	@mkdir -p .dvc/tmp && touch .dvc/tmp/repro
 	@sed -i.old 's/^toolchain: *[a-z-]*/toolchain: $(TOOLCHAIN)/' params.yaml && rm params.yaml.old
-	@[ $(TOOLS) = $(VENV) ] || $(RUN) dvc repro look export
+	@[ $(TOOLS) = $(VENV) ] || $(RUN) dvc repro audit export
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" dvc repro
 	@[ metrics/report.md -nt .dvc/tmp/repro ] || cat metrics/report.md
 
-look: $(INSTALLED)  ## show the data on one page, data/look.html, before anything is trained
-	@$(RUN) dvc repro look
+audit: $(INSTALLED)  ## show the data on one page, data/audit.html, before anything is trained
+	@$(RUN) dvc repro audit
 
 bench: $(INSTALLED)  ## compare the import of 10,000 pictures with plain decoding; some minutes
-	@$(RUN) python -m benchmarks.ingest
+	@$(RUN) python -m tools.ingest_speed
 
 locked: $(INSTALLED)  ## tell whether dvc.lock is that of the code, parameters and metrics here
 	@planned=$$($(RUN) dvc repro --dry --allow-missing) || exit 1; \
-	stale=$$(sed -n "s/^Running stage '\(.*\)':.*/\1/p" <<< "$$planned" | grep -vx machine); \
+	stale=$$(sed -n "s/^Running stage '\(.*\)':.*/\1/p" <<< "$$planned" | grep -vx host); \
 	[ -z "$$stale" ] || { echo "dvc.lock is old, these stages would run:" $$stale; \
 	  echo "run dvc repro and commit what it writes"; exit 1; }
 
 review: $(INSTALLED)  ## tell what changed since BASE=commit, with a verdict per figure: review.md
-	@$(RUN) python -m review.pull_request "$(or $(BASE),origin/main)" review.md
+	@$(RUN) python -m tools.review "$(or $(BASE),origin/main)" review.md
 
 MODELS ?= yolox-nano yolox-tiny
 INPUTS ?= 192x320 256x448 320x544
@@ -44,12 +44,12 @@ ACTS ?= silu relu
 TARGET_FPS ?= 50
 SWEEP_SECONDS ?= 60
 sweep: $(INSTALLED)  ## train MODELS at INPUTS with ACTS, and name the best one for TARGET_FPS: sweep.md
-	@$(RUN) python -m experiments.sweep sweep.md --models $(MODELS) --inputs $(INPUTS) --acts $(ACTS) \
+	@$(RUN) python -m tools.sweep sweep.md --models $(MODELS) --inputs $(INPUTS) --acts $(ACTS) \
 	    --target-fps $(TARGET_FPS) --seconds $(SWEEP_SECONDS)
 
 ruler: $(INSTALLED)  ## compare models/int8 on VIDEO=file with OpenVINO's own benchmark_app
 	@[ -n "$(VIDEO)" ] || { echo "say which video: make ruler VIDEO=drive.mp4"; exit 1; }
-	@$(RUN) python -m benchmarks.ruler models/int8/yolox.xml "$(VIDEO)"
+	@$(RUN) python -m tools.vs_benchmark_app models/int8/yolox.xml "$(VIDEO)"
 
 test: $(INSTALLED) lint  ## check style and run all tests
 	@$(RUN) python -m pytest

@@ -1,1 +1,23 @@
-"""What is deployed: a frame goes in, boxes come out. Needs numpy, opencv and openvino."""
+"""What is deployed: a frame goes in, detections come out. Needs numpy, opencv and openvino.
+
+core/     letterbox, post-processing and the detection of one frame, whatever the runtime
+runtime/  model files in OpenVINO and ONNX Runtime
+video/    the command `detect`: pictures, videos, cameras and streams
+"""
+
+from importlib import import_module
+
+PUBLIC = {
+    "Detector": "detector.runtime.detector",
+    "Detections": "detector.core.frame_detector",
+    "ModelError": "detector.runtime.model_file",
+}
+__all__ = list(PUBLIC)
+
+
+def __getattr__(name: str) -> object:
+    """Import public names when they are used: `detector.core` must load without OpenVINO, which a
+    process that trains and forks should not hold."""
+    if name not in PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(PUBLIC[name]), name)

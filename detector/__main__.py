@@ -1,5 +1,5 @@
 """`python -m detector` is the command `detect`."""
 
-from detector.cli import main
+from detector.video.cli import main
 
 main()

@@ -21,18 +21,17 @@ import json
 import sys
 from pathlib import Path
 
-from detector.backends import load_backend
-from detector.detector import detect
-from stages.common.bootstrap import FEW_IMAGES, interval
-from stages.common.cli import run_stage
-from stages.common.coco import labels_of, read_coco, read_image
-from stages.common.errors import Refusal
+from detector.core.frame_detector import FrameDetector
+from detector.runtime.detector import load_backend
+from detector.runtime.model_file import ModelError
+from stages.common.coco import labels_of, read_coco
+from stages.common.coco_eval import accuracy, detect_images, precision_recall, score
 from stages.common.files import size_mb, write_csv, write_json, write_text
 from stages.common.metrics import with_details
 from stages.common.params import Evaluate, load_params
-from stages.common.progress import progress
-from stages.common.score import accuracy, coco_rows, precision_recall, score
-from stages.common.toolchain import refuse_other_toolchain
+from stages.common.run import UserError, progress, run_stage
+from stages.conversion.toolchain import refuse_other_toolchain
+from stages.evaluation.bootstrap import FEW_IMAGES, interval
 
 
 def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path, detections: Path) -> None:
@@ -42,7 +41,7 @@ def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path, detectio
     coco = read_coco(val, boxes_needed=True)
     backend = open_backend(model, "f32")
     refuse_other_labels(model, backend.labels, labels_of(coco))
-    found = detections_of(backend, coco, dataset / "images", params.evaluate)
+    found = detect(backend, coco, dataset / "images", params.evaluate)
     evaluation = score(coco, found)
     result = {
         **accuracy(coco, evaluation),
@@ -51,7 +50,7 @@ def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path, detectio
     }
     deployed = open_backend(model, None)
     if deployed.precision != backend.precision:
-        found_deployed = detections_of(deployed, coco, dataset / "images", params.evaluate)
+        found_deployed = detect(deployed, coco, dataset / "images", params.evaluate)
         figures = accuracy(coco, score(coco, found_deployed))
     else:
         figures = result
@@ -82,7 +81,7 @@ def caution(result: dict) -> str:
 def open_backend(model: Path, precision: str | None):
     """The runtime that belongs to a model file; PyTorch is only loaded where it is needed."""
     if model.suffix == ".pth":
-        from stages.common.yolox_model import load_torch_backend
+        from stages.yolox.model import load_torch_backend
 
         return load_torch_backend(model)
     return load_backend(model, precision)
@@ -90,19 +89,17 @@ def open_backend(model: Path, precision: str | None):
 
 def refuse_other_labels(model: Path, labels: list[str], expected: list[str]) -> None:
     if labels != expected:
-        raise Refusal(f"{model} knows {labels}, the val list has {expected}; run `dvc repro train`")
-
-
-def detections_of(backend, coco: dict, images_dir: Path, params: Evaluate) -> list[dict]:
-    """What a backend finds in every image of `coco`, as rows of a COCO result file."""
-    rows = []
-    for image in progress(coco["images"], f"evaluating in {backend.precision}"):
-        image_bgr = read_image(images_dir / image["file_name"])
-        rows += coco_rows(
-            image["id"], *detect(backend, image_bgr, params.confidence, params.nms_iou)
+        raise UserError(
+            f"{model} knows {labels}, the val list has {expected}; run `dvc repro train`"
         )
-    return rows
+
+
+def detect(backend, coco: dict, images_dir: Path, params: Evaluate) -> list[dict]:
+    """Detect in every image of `coco`; rows of a COCO result file."""
+    images = progress(coco["images"], f"evaluating in {backend.precision}")
+    with FrameDetector(backend, params.confidence, params.nms_iou) as detector:
+        return detect_images(detector, images, images_dir)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, ModelError)

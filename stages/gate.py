@@ -11,10 +11,9 @@ Run:  python -m stages.gate metrics/drop.json metrics/report.md
 
 from pathlib import Path
 
-from stages.common.cli import run_stage
-from stages.common.errors import Refusal
 from stages.common.metrics import read_metrics
 from stages.common.params import load_params
+from stages.common.run import UserError, run_stage
 
 
 def main(drop: Path, report: Path) -> None:
@@ -30,7 +29,7 @@ def verdict(figures: dict, max_drop: float | None, report: Path) -> str:
         max_drop: points of 0.01 that may be lost; None passes everything.
 
     Raises:
-        Refusal: INT8 lost more for sure.
+        UserError: INT8 lost more for sure.
     """
     low, high = figures["interval"]
     lost = f"int8 lost {figures['AP']:.2f} points of AP, 95 % interval {low:.2f} to {high:.2f}"
@@ -38,7 +37,7 @@ def verdict(figures: dict, max_drop: float | None, report: Path) -> str:
         return f"{lost}; the gate is off"
     if low > max_drop:
         label, worst = max(figures["per_class"].items(), key=lambda item: item[1])
-        raise Refusal(
+        raise UserError(
             f"{lost}; gate.max_drop allows {max_drop:g}; worst class {label}: {worst:.2f}; see "
             f"{report.with_suffix('.html')}; set quantize.method to accuracy_aware, deploy the "
             "FP16 IR, or allow more"

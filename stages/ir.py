@@ -26,23 +26,23 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import openvino as ov
 
-from detector.onnx_backend import OnnxBackend
-from detector.openvino_backend import OpenVinoBackend
-from stages.common.cli import run_stage
-from stages.common.errors import Refusal
+from detector.runtime.model_file import ModelError
+from detector.runtime.onnx_backend import OnnxBackend
+from detector.runtime.openvino_backend import OpenVinoBackend
 from stages.common.files import atomic_path
-from stages.common.ir_file import describe, save_ir
-from stages.common.nodes import opset13
 from stages.common.params import load_params
-from stages.common.parity import Difference, compare, frame_canvases
-from stages.common.sealed_onnx import refuse_unsealed
-from stages.common.toolchain import refuse_other_toolchain
+from stages.common.run import UserError, run_stage
+from stages.conversion.ir_file import describe, save_ir
+from stages.conversion.nodes import opset13
+from stages.conversion.onnx_file import refuse_unsealed
+from stages.conversion.parity import Difference, compare, frame_canvases
+from stages.conversion.toolchain import refuse_other_toolchain
 
 SMALL = 4096  # numbers; tensors below this stay in FP32
 HEAD_SIGMOIDS = 6  # objectness and class scores of three feature maps
 # Both compute in float32, in another order; weights rounded to 11 bits are another matter.
-CONVERSION_LIMIT = Difference(box=0.005, score=0.001, median=0.001)
-ROUNDING_LIMIT = Difference(box=0.1, score=0.05, median=0.008)
+CONVERSION_LIMIT = Difference(0.005, 0.001, median_box=0.001, median_log_score=0.001)
+ROUNDING_LIMIT = Difference(0.1, 0.05, median_box=0.008, median_log_score=0.05)
 
 
 def main(onnx_path: Path, val: Path, dataset: Path, out_dir: Path) -> None:
@@ -71,7 +71,7 @@ def refuse_split_swish(model: ov.Model) -> None:
     """Every Sigmoid outside the head belongs to a SiLU, which must have been fused."""
     ops = Counter(op.get_type_name() for op in model.get_ops())
     if ops["Sigmoid"] > HEAD_SIGMOIDS:
-        raise Refusal(
+        raise UserError(
             f"{ops['Sigmoid'] - HEAD_SIGMOIDS} SiLU were not fused by this OpenVINO "
             f"({ov.get_version()}); INT8 would lose accuracy; install requirements/openvino.txt"
         )
@@ -95,4 +95,4 @@ def halve_large_weights(model: ov.Model) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, ModelError)

@@ -15,14 +15,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages.common.cli import run_stage
 from stages.common.params import Pretrain, load_params
-from stages.common.progress import progress
+from stages.common.run import progress, run_stage
 from stages.scenes.scene import draw_scene
-from stages.training.checkpoint import RESUME, Checkpoint, run_key
-from stages.training.loop import Loop
-from stages.training.samples import Frames
-from stages.training.setup import save, start_fabric, yolox_config
+from stages.yolox.checkpoint import RESUME, Checkpoint, run_key
+from stages.yolox.dataset import Frames
+from stages.yolox.setup import save, start_fabric, yolox_config
+from stages.yolox.trainer import Loop
 
 SCENE_HW = (540, 960)
 VAL_SCENES = 100

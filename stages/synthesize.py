@@ -13,10 +13,9 @@ from zipfile import ZipFile, ZipInfo
 import cv2
 import numpy as np
 
-from stages.common.cli import run_stage
 from stages.common.files import atomic_path
 from stages.common.params import load_params
-from stages.common.progress import progress
+from stages.common.run import progress, run_stage
 from stages.scenes.scene import Plate, draw_scene
 
 JPEG_QUALITY = 92

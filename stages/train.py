@@ -23,17 +23,17 @@ from pathlib import Path
 from dvclive import Live
 from lightning_fabric import Fabric
 
-from stages.common.cli import run_stage
 from stages.common.coco import labels_of, read_coco
 from stages.common.params import Model, Params, load_params
-from stages.common.weights import load_weights
-from stages.common.yolox_model import start_from
-from stages.training.checkpoint import RESUME, Checkpoint, run_key
-from stages.training.download import official_weights
-from stages.training.loop import Loop
-from stages.training.samples import Frames
-from stages.training.schedule import with_epochs
-from stages.training.setup import save, start_fabric, yolox_config
+from stages.common.run import run_stage
+from stages.yolox.checkpoint import RESUME, Checkpoint, run_key
+from stages.yolox.dataset import Frames
+from stages.yolox.download import official_weights
+from stages.yolox.model import start_from
+from stages.yolox.schedule import with_epochs
+from stages.yolox.setup import save, start_fabric, yolox_config
+from stages.yolox.trainer import Loop
+from stages.yolox.weights import load_weights
 
 
 def main(
@@ -68,7 +68,7 @@ def start_file(params: Params, bundled: Path) -> Path | None:
     30 images teach nothing to a network that starts from nothing.
 
     Raises:
-        Refusal: they cannot be downloaded.
+        UserError: they cannot be downloaded.
     """
     given = params.train.pretrained
     if given == "auto":

@@ -13,12 +13,15 @@ import torch
 import yaml
 from yolox.config import YoloxConfig
 
-from detector.boxes import letterbox
-from stages import export, ingest, ir, quantize, split, synthesize
+from detector.core.boxes import letterbox
+from stages import export, ir, synthesize
 from stages.common.coco import read_image, subset
 from stages.common.files import write_json
-from stages.common.weights import load_weights
-from stages.common.yolox_model import build_model, eval_model
+from stages.ingest import __main__ as ingest
+from stages.quantize import __main__ as quantize
+from stages.split import __main__ as split
+from stages.yolox.model import build_model, eval_model
+from stages.yolox.weights import load_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 # Real frames and models, which may not be committed; tests that need them skip where it is absent.

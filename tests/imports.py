@@ -1,4 +1,4 @@
-"""Which files of this repository a module imports, directly or not."""
+"""Which parts of this repository a stage imports, directly or not."""
 
 import ast
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 PACKAGES = ("stages", "detector")
 
 
-def files_imported(module: Path, root: Path) -> set[Path]:
-    """Files of this repository that running `module` loads, itself included.
+def files_imported(start: list[Path], root: Path) -> set[Path]:
+    """List the files of this repository that running these modules loads, themselves included.
 
     Args:
-        module: a .py file, absolute.
+        start: .py files, absolute.
         root: the repository.
     """
     seen: set[Path] = set()
-    waiting = [module]
+    waiting = list(start)
     while waiting:
         current = waiting.pop()
         if current in seen:
@@ -29,6 +29,21 @@ def files_imported(module: Path, root: Path) -> set[Path]:
                 continue
             for name in names:
                 if name.split(".")[0] in PACKAGES:
-                    path = root.joinpath(*name.split("."))
-                    waiting += [p for p in (path.with_suffix(".py"),) if p.is_file()]
+                    path = root.joinpath(*name.split(".")).with_suffix(".py")
+                    waiting += [path] if path.is_file() else []
     return seen
+
+
+def stage_files(name: str, root: Path) -> list[Path]:
+    """List the modules of a stage: one file, or all of a folder."""
+    folder = root / "stages" / name
+    return sorted(folder.glob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+
+
+def parts_imported(name: str, root: Path) -> set[str]:
+    """List what a stage depends on as dvc.yaml names it: its own file, and folders."""
+    parts = set()
+    for path in files_imported(stage_files(name, root), root):
+        place = path.relative_to(root)
+        parts.add(str(place if place.parent == Path("stages") else place.parent))
+    return parts

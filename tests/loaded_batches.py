@@ -11,7 +11,7 @@ import torch
 
 from stages.common.coco import read_coco
 from stages.common.params import Train
-from stages.training.samples import EpochKeys, Frames, Samples, sample_loader
+from stages.yolox.dataset import EpochKeys, Frames, Samples, sample_loader
 
 
 def main(data: Path, workers: int) -> None:

@@ -7,10 +7,10 @@ import pytest
 from conftest import ROOT
 
 from stages import evaluate
-from stages.common import bootstrap
-from stages.common.bootstrap import expanded, interval, paired_interval, weighted_ap
+from stages.common.coco_eval import score
 from stages.common.metrics import read_metrics
-from stages.common.score import score
+from stages.evaluation import bootstrap
+from stages.evaluation.bootstrap import expanded, interval, paired_interval, weighted_ap
 
 SHUFFLED_IDS = [7, 3, 12, 5, 1, 9, 20, 2, 15, 11]  # COCO files need not list images by id
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torchvision
 from yolox.data.data_augment import preproc
-from yolox.utils import postprocess
+from yolox.utils import postprocess as yolox_postprocess
 
-from detector.boxes import anchor_count, as_blob, find_boxes, fitted_hw, letterbox, suppress
-from stages.common.yolox_model import Decoded, TorchBackend, anchor_grid, with_one_stem
+from detector.core.boxes import anchor_count, as_blob, fitted_hw, letterbox, nms, postprocess
+from stages.yolox.model import Decoded, TorchBackend, anchor_grid, with_one_stem
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,10 @@ def test_boxes_are_those_of_yolox(tiny_model, noise, frame_hw):
     with torch.inference_mode():
         output = Decoded(tiny_model, input_hw)(noise)[0].numpy()
         tiny_model.head.decode_in_inference = True
-        (expected,) = postprocess(tiny_model(noise).clone(), 3, conf_thre=0.0005, nms_thre=0.65)
-    boxes_xyxy, scores, classes = find_boxes(output, input_hw, frame_hw, 0.0005, 0.65)
+        (expected,) = yolox_postprocess(
+            tiny_model(noise).clone(), 3, conf_thre=0.0005, nms_thre=0.65
+        )
+    boxes_xyxy, scores, classes = postprocess(output, input_hw, frame_hw, 0.0005, 0.65)
     scale = min(input_hw[0] / frame_hw[0], input_hw[1] / frame_hw[1])
     best = np.argsort(-(expected[:, 4] * expected[:, 5]).numpy(), kind="stable")
     expected = expected.numpy()[best]
@@ -102,7 +104,7 @@ def test_decode_by_hand():
     raw[0, 1] = torch.tensor([0.5, 0.25, np.log(2), np.log(1), 0.9, 0.8])
     output = Decoded(Constant(raw), (32, 64))(None)[0].numpy()
     np.testing.assert_allclose(output[:, 1], [12, 2, 16, 8, 0.72], rtol=1e-6)
-    boxes_xyxy, scores, classes = find_boxes(output, (32, 64), (64, 128), 0.5, 0.65)
+    boxes_xyxy, scores, classes = postprocess(output, (32, 64), (64, 128), 0.5, 0.65)
     # centre ((1 + .5) * 8, .25 * 8) = (12, 2), size (16, 8); the frame is twice the input.
     np.testing.assert_allclose(boxes_xyxy, [[8, 0, 40, 12]], atol=1e-5)
     np.testing.assert_allclose(scores, [0.72], rtol=1e-6)
@@ -124,12 +126,12 @@ def test_suppression_is_that_of_torchvision(seed):
     expected = torchvision.ops.batched_nms(
         torch.tensor(boxes), torch.tensor(scores), torch.tensor(classes), 0.45
     )
-    assert suppress(boxes, scores, classes, 0.45).tolist() == expected.tolist()
+    assert nms(boxes, scores, classes, 0.45).tolist() == expected.tolist()
 
 
 def test_nothing_found_is_empty():
     output = np.zeros((6, anchor_count((32, 32))), np.float32)
-    boxes_xyxy, scores, classes = find_boxes(output, (32, 32), (10, 10), 0.1, 0.5)
+    boxes_xyxy, scores, classes = postprocess(output, (32, 32), (10, 10), 0.1, 0.5)
     assert (boxes_xyxy.shape, scores.shape, classes.shape) == ((0, 4), (0,), (0,))
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from stages.common import cli
-from stages.common.cli import parser_of
+from stages.common import run as cli
+from stages.common.run import parser_of
 
 # A stage as any other: it writes IN to OUT, with a file that may be missing on the way.
 STAGE = """
 from pathlib import Path
-from stages.common.cli import run_stage
+from stages.common.run import run_stage
 from stages.common.files import write_text
 
 def main(source: Path, out: Path, *, extra_file: Path | None = None) -> None:
@@ -72,7 +72,7 @@ def run(folder: Path, *words: str, max_bytes: int | None = None) -> subprocess.C
     (folder / "in").write_text("x" * 5000)
     (folder / "stage.py").write_text(STAGE)
     return subprocess.run(
-        [sys.executable, "stage.py", *words],
+        [sys.executable, "-m", "stage", *words],
         cwd=folder,
         env={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

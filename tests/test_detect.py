@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 from conftest import FRAMES, ROOT, write_video
 
-from detector.detector import Detector
-from detector.errors import SourceError
-from detector.pipeline import detections, one_by_one
-from detector.sources import Live, open_source
+from detector import Detector
+from detector.video.pipeline import detections, one_by_one
+from detector.video.sources import Live, SourceError, open_source
 
 DRIVE = ROOT.parent / "shared/data/drive.mp4"
 
@@ -314,9 +313,12 @@ def test_the_detector_is_installable_alone(models, video, tmp_path):
     local = ["--no-deps", "--no-build-isolation", "--no-index", "--target", "alone", "./source"]
     subprocess.run([*pip, *local], cwd=tmp_path, check=True)
     script = (tmp_path / "alone/bin/detect").read_text()
-    assert "detector.cli" in script
+    assert "detector.video.cli" in script
     hide = "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnxruntime', 'stages']))\n"
-    program = hide + "import detector.cli; print(detector.cli.__file__); detector.cli.main()"
+    program = (
+        hide
+        + "import detector.video.cli; print(detector.video.cli.__file__); detector.video.cli.main()"
+    )
     for model, returncode in (("int8", 0), ("yolox.onnx", 1)):
         done = subprocess.run(
             [sys.executable, "-c", program, str(video), "--model", str(models / model)],

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from detector.account import Account, Rate
-from detector.detector import Detector
-from detector.pipeline import SIZE, Ahead, detections, one_by_one, overlapped
-from detector.sources import open_source
+from detector import Detector
+from detector.video.pipeline import SIZE, Prefetcher, detections, one_by_one, overlapped
+from detector.video.sources import open_source
+from detector.video.stats import Rate, RunStats
 
 
 @pytest.fixture(params=["yolox.onnx", "ir", "int8/yolox.xml"])
@@ -24,7 +24,7 @@ def frames_bgr(count: int) -> list[np.ndarray]:
 
 
 def same(a, b) -> bool:
-    return np.array_equal(a.boxes_xyxy, b.boxes_xyxy) and np.array_equal(a.scores, b.scores)
+    return np.array_equal(a.xyxy, b.xyxy) and np.array_equal(a.confidence, b.confidence)
 
 
 @pytest.mark.parametrize("throughput", [False, True])
@@ -34,7 +34,7 @@ def test_threads_share_a_detector(model, throughput):
         expected = [detector(image) for image in images]
         with ThreadPoolExecutor(6) as threads:
             found = list(threads.map(detector, images))
-    assert sum(len(one.scores) for one in expected) > 24
+    assert sum(len(one.confidence) for one in expected) > 24
     assert all(same(a, b) for a, b in zip(expected, found, strict=True))
 
 
@@ -76,7 +76,7 @@ def test_a_part_that_is_ahead_waits():
             made.append(number)
             yield number
 
-    running = Ahead(numbers())
+    running = Prefetcher(numbers())
     for number in range(50):
         time.sleep(0.002)
         assert next(running) == number
@@ -94,7 +94,7 @@ def test_of_a_live_source_the_newest_item_is_next():
         go.wait()
         yield from range(1, 100)
 
-    running = Ahead(numbers(), newest_only=True)
+    running = Prefetcher(numbers(), newest_only=True)
     first = next(running)
     go.set()
     running.thread.join()
@@ -111,7 +111,7 @@ def test_an_error_is_raised_where_items_are_taken_and_the_generator_is_closed():
         finally:
             closed.append(True)
 
-    running = Ahead(broken())
+    running = Prefetcher(broken())
     assert next(running) == 1
     with pytest.raises(ValueError, match="broken"):
         next(running)
@@ -132,7 +132,7 @@ def test_leaving_early_ends_the_threads(models, video):
 
 @pytest.mark.parametrize("count", [1, 7, 1000])
 def test_percentiles_are_those_of_numpy_to_one_percent(count):
-    account = Account()
+    account = RunStats()
     taken_ms = np.random.default_rng(0).lognormal(2, 1, count)
     for ms in taken_ms:
         account.add({"infer": ms}, ms, 1)

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 from test_dvc_yaml import DVC_YAML, declared
 
-from stages.reporting.table import HEADINGS, NAMES
+from stages.report.table import HEADINGS, NAMES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = [

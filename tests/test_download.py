@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from stages.common.errors import Refusal
-from stages.training import download
+from stages.common.run import UserError
+from stages.yolox import download
 
 CONTENT = bytes(range(256)) * 4096
 NAME = "yolox_nano.pth"
@@ -60,7 +60,7 @@ def test_weights_are_downloaded_once(server, tmp_path):
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_broken_download_goes_on(server, tmp_path, ranges):
     server.cut = 300_000
-    with pytest.raises(Refusal, match=r"broke after 300000 of 1048576 bytes.*put the file to"):
+    with pytest.raises(UserError, match=r"broke after 300000 of 1048576 bytes.*put the file to"):
         download.official_weights("yolox-nano")
     assert cached(tmp_path) == ["yolox_nano.part"]
     server.cut, server.ranges = None, ranges
@@ -70,7 +70,7 @@ def test_a_broken_download_goes_on(server, tmp_path, ranges):
 
 def test_other_bytes_are_refused_and_deleted(server, tmp_path, monkeypatch):
     monkeypatch.setitem(download.SHA256, NAME, "0" * 64)
-    with pytest.raises(Refusal, match="expected 0000"):
+    with pytest.raises(UserError, match="expected 0000"):
         download.official_weights("yolox-nano")
     assert cached(tmp_path) == []
 
@@ -88,12 +88,12 @@ def test_a_changed_file_in_the_cache_is_replaced(server, tmp_path):
 
 def test_too_much_is_refused(server, monkeypatch):
     monkeypatch.setattr(download, "MAX_BYTES", 1000)
-    with pytest.raises(Refusal, match="more than 1000 bytes"):
+    with pytest.raises(UserError, match="more than 1000 bytes"):
         download.official_weights("yolox-nano")
 
 
 def test_offline_the_refusal_names_the_alternatives(server):
     server.shutdown()
     server.server_close()
-    with pytest.raises(Refusal, match=r"Connect, or put the file to .*bundled, none or a path"):
+    with pytest.raises(UserError, match=r"Connect, or put the file to .*bundled, none or a path"):
         download.official_weights("yolox-nano")

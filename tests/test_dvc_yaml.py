@@ -1,5 +1,6 @@
 """dvc.yaml against the code: what a stage reads is what it declares."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from imports import files_imported
+from imports import files_imported, parts_imported, stage_files
 
 from stages.common.params import Params
 
@@ -30,14 +31,16 @@ def declared(stage: dict, *kinds: str) -> set[str]:
 
 
 def script(name: str) -> Path:
-    return ROOT / "stages" / f"{name.split('@')[0]}.py"
+    """The page of a stage."""
+    place = ROOT / "stages" / name.split("@")[0]
+    return place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_module_that_a_stage_imports_is_a_dependency(pipeline, name):
-    needed = {str(path.relative_to(ROOT)) for path in files_imported(script(name), ROOT)}
-    modules = {path for path in declared(pipeline[name], "deps") if path.endswith(".py")}
-    assert modules == needed
+def test_code_that_a_stage_imports_is_a_dependency(pipeline, name):
+    code = {path for path in declared(pipeline[name], "deps") if (ROOT / path).exists()}
+    code = {path for path in code if path.startswith(("stages/", "detector/"))}
+    assert code == parts_imported(name.split("@")[0], ROOT)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,18 +84,28 @@ def test_no_parameter_has_a_name_that_the_run_cache_cannot_see():
         assert not FORBIDDEN & set(section)
 
 
-def test_stages_import_no_other_stage_and_the_detector_none_at_all():
-    for name in {name.split("@")[0] for name in NAMES}:
-        imported = files_imported(script(name), ROOT) - {script(name)}
-        assert not {path for path in imported if path.parent == ROOT / "stages"}
-    for path in (ROOT / "detector").glob("*.py"):
-        outside = {p for p in files_imported(path, ROOT) if "detector" not in p.parts}
-        assert not outside, f"{path.name} imports {outside}"
+def test_rooms_import_only_what_lies_below_them():
+    stages = {name.split("@")[0] for name in NAMES}
+    shared = {p.name for p in (ROOT / "stages").iterdir() if (p / "__init__.py").exists()} - stages
+    assert shared == {"common", "conversion", "evaluation", "scenes", "yolox"}
+    own = {f"stages/{name}" for name in stages} | {f"stages/{name}.py" for name in stages}
+    for name in stages:
+        assert len(parts_imported(name, ROOT) & own) == 1, f"{name} imports another stage"
+    for name in shared:
+        imported = files_imported(stage_files(name, ROOT), ROOT)
+        assert not {str(p.relative_to(ROOT).parent) for p in imported} & own
+    assert parts_imported("common", ROOT) == {"stages/common"}
+    for path in (ROOT / "detector").rglob("*.py"):
+        assert not {p for p in files_imported([path], ROOT) if "detector" not in p.parts}
+    core = files_imported(sorted((ROOT / "detector/core").glob("*.py")), ROOT)
+    assert {p.parent for p in core} == {ROOT / "detector/core"}, "openvino's options would retrain"
+    for path in (*(ROOT / "stages").rglob("*.py"), *(ROOT / "detector").rglob("*.py")):
+        assert "tools" not in re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.M)
 
 
 def test_the_detector_loads_neither_torch_nor_onnxruntime():
     program = (
-        "import sys, detector.detector, detector.draw, openvino;"
+        "import sys, detector.runtime.detector, detector.video.cli, openvino;"
         "print({'torch', 'onnxruntime', 'yolox', 'nncf'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -6,16 +6,18 @@ import os
 import subprocess
 import sys
 import time
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
-from detector.errors import ModelError
-from stages.common import cli, files
-from stages.common.errors import Refusal
+from detector import ModelError
+from stages.common import files
+from stages.common import run as cli
 from stages.common.files import atomic_path, exchange, read_json, size_mb, write_json
 from stages.common.metrics import read_metrics, with_details
+from stages.common.run import UserError
 
 
 def left(folder: Path) -> dict[str, str]:
@@ -139,7 +141,7 @@ def test_a_folder_replaces_anything_where_names_cannot_be_exchanged(tmp_path, mo
 def test_no_folder_that_was_created_stays_after_a_failure(tmp_path, failure):
     (tmp_path / "deep").mkdir()
     out = tmp_path / "deep/deeper/deepest/out"
-    expected = Refusal if isinstance(failure, OSError | None) else failure
+    expected = UserError if isinstance(failure, OSError | None) else failure
     with pytest.raises(expected), atomic_path(out) as tmp:
         if failure:
             raise failure
@@ -164,13 +166,13 @@ def test_json_is_sorted_and_readable(tmp_path):
 def test_what_is_no_json_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(Refusal, match=r"a\.json"):
+    with pytest.raises(UserError, match=r"a\.json"):
         read_json(tmp_path / "a.json")
 
 
 def example(first: Path, name: str, last: Path | None) -> None:
     """Does nothing."""
-    raise {"refuse": Refusal, "model": ModelError, "stop": KeyboardInterrupt}[name](
+    raise {"refuse": UserError, "model": ModelError, "stop": KeyboardInterrupt}[name](
         json.dumps([str(first), str(last)], indent=1)
     )
 
@@ -190,8 +192,9 @@ def test_exit_status(monkeypatch, arguments, status):
     """A text as status is printed on stderr, with exit status 1."""
     monkeypatch.setattr(sys, "argv", ["stages/example.py", *arguments])
     monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setitem(globals(), "__spec__", ModuleSpec("stages.example", None))
     with pytest.raises(SystemExit) as ended:
-        cli.run_stage(example)
+        cli.run_stage(example, ModelError)
     assert ended.value.code == status
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages import ingest
 from stages.common.coco import read_image
-from stages.common.errors import Refusal
+from stages.common.run import UserError
+from stages.ingest import __main__ as ingest
 
 BAD_EXPORTS = Path(__file__).resolve().parent.parent.parent / "shared/data/bad_exports"
 JSON = "annotations/instances_default.json"
@@ -104,7 +104,7 @@ def ingested(
 def refused(tmp_path: Path, export: Path, images: Path | None = None) -> str:
     """The message of a refusal that left nothing behind."""
     before = set(tmp_path.rglob("*"))
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(UserError) as caught:
         ingest.main(export, tmp_path / "out", images=images)
     assert set(tmp_path.rglob("*")) == before
     assert "\n" not in str(caught.value)
@@ -550,7 +550,7 @@ def test_a_refusal_leaves_the_old_data_set_alone(tmp_path):
     _, _, out = ingested(tmp_path, files_of(plain()))
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     broken = as_folder(tmp_path / "broken", with_file(B_JPG, picture(1)[:-400]))
-    with pytest.raises(Refusal, match=r"b\.jpg"):
+    with pytest.raises(UserError, match=r"b\.jpg"):
         ingest.main(broken, out)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out", "broken"}
@@ -562,7 +562,7 @@ def test_never_replaces_what_it_has_not_written(tmp_path, target):
     (tmp_path / "file").write_text("mine")
     as_folder(tmp_path / "other", {"mine.txt": b"mine"})
     before = set(tmp_path.rglob("*"))
-    with pytest.raises(Refusal):
+    with pytest.raises(UserError):
         ingest.main(export, tmp_path / target)
     assert set(tmp_path.rglob("*")) == before
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from test_ingest import JSON, as_folder, as_zip, picture, rectangle
 
-from stages import ingest
-from stages.common.errors import Refusal
+from stages.common.run import UserError
+from stages.ingest import __main__ as ingest
 
 pytestmark = pytest.mark.slow
 
@@ -141,7 +141,7 @@ def judge(export: Path, out: Path) -> bool:
     signal.alarm(MAX_SECONDS)
     try:
         ingest.main(export, out)
-    except Refusal as refusal:
+    except UserError as refusal:
         assert len(str(refusal).splitlines()) == 1
         assert str(refusal).isprintable()
         assert {path.name for path in out.parent.iterdir()} == {export.name}

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.intake.boxes import clipped, enclosing
-from stages.intake.dataset import clean_coco
-from stages.intake.pictures import Stored
-from stages.intake.records import Box, Picture
+from stages.ingest.boxes import clipped, enclosing
+from stages.ingest.dataset import clean_coco
+from stages.ingest.images import Stored
+from stages.ingest.types import Box, Picture
 
 SIDES = st.integers(1, 5000)
 CORNERS = st.floats(-6000, 6000)

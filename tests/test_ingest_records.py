@@ -25,8 +25,8 @@ from test_ingest import (
     with_list,
 )
 
-from stages import ingest
-from stages.common.errors import Refusal
+from stages.common.run import UserError
+from stages.ingest import __main__ as ingest
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -161,7 +161,7 @@ def test_a_full_disk_is_told_once_and_leaves_nothing(tmp_path):
     largest = max(len(picture(seed)) for seed in range(3))
     before = set(tmp_path.rglob("*"))
     done = subprocess.run(
-        [sys.executable, "-m", "stages.ingest", export, "new/out"],
+        [sys.executable, "-m", "stages.ingest.__main__", export, "new/out"],
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         cwd=tmp_path,
         capture_output=True,
@@ -200,5 +200,5 @@ def test_writes_no_link_to_an_original(tmp_path):
 
 def test_refuses_a_params_file_that_is_wrong(tmp_path):
     (tmp_path / "params.yaml").write_text("data: {export: x}\ningest: {max_ratio: 0}")
-    with pytest.raises(Refusal, match=r"ingest\.max_ratio"):
+    with pytest.raises(UserError, match=r"ingest\.max_ratio"):
         ingest.main(as_zip(tmp_path / "in.zip", files_of(plain())), tmp_path / "out")

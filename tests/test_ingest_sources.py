@@ -27,8 +27,8 @@ from test_ingest import (
     without,
 )
 
-from stages import ingest
 from stages.common.coco import read_image
+from stages.ingest import __main__ as ingest
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 

@@ -5,10 +5,10 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from detector.detector import CONFIDENCE, NMS_IOU, detect
-from detector.openvino_backend import OpenVinoBackend
-from stages import quantize
+from detector.core.frame_detector import CONFIDENCE, FrameDetector
+from detector.runtime.openvino_backend import OpenVinoBackend
 from stages.common.coco import read_coco
+from stages.quantize import __main__ as quantize
 
 pytest.importorskip("model_api", reason="openvino-model-api needs Python 3.11")
 from model_api.adapters import OpenvinoAdapter, create_core
@@ -37,17 +37,18 @@ def test_modelapi_finds_the_boxes_that_we_find(trained, int8, variant, frame_hw)
     adapter = OpenvinoAdapter(
         create_core(), str(path / "yolox.xml"), device="CPU", plugin_config=F32
     )
-    model, backend = Model.create_model(adapter), OpenVinoBackend(path, "f32")
+    model = Model.create_model(adapter)
+    detector = FrameDetector(OpenVinoBackend(path, "f32"))
     found = 0
     for image in read_coco(trained / "split/val.json")["images"]:
         image_bgr = cv2.imread(str(trained / "dataset/images" / image["file_name"]))
         image_bgr = cv2.resize(image_bgr, frame_hw[::-1])
-        boxes_xyxy, scores, _ = detect(backend, image_bgr, CONFIDENCE, NMS_IOU)
+        ours = detector(image_bgr)
         result = model(image_bgr)
-        sure = scores > CONFIDENCE + 0.05
+        sure = ours.confidence > CONFIDENCE + 0.05
         theirs = np.array(result.bboxes, float).reshape(-1, 4)
         assert set(result.label_names) <= {"LP"}
-        for box in boxes_xyxy[sure]:
+        for box in ours.xyxy[sure]:
             assert np.abs(theirs - box).max(axis=1).min() <= 1.0
         assert (np.array(result.scores) > CONFIDENCE + 0.05).sum() == sure.sum()
         found += sure.sum()

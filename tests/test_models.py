@@ -11,24 +11,24 @@ import pytest
 import torch
 from yolox.config import YoloxConfig
 
-from detector.backends import load_backend
-from detector.detector import Detector
-from detector.errors import ModelError
-from detector.onnx_backend import OnnxBackend
-from detector.openvino_backend import OpenVinoBackend
+from detector import Detector, ModelError
+from detector.core.frame_detector import raw_output
+from detector.runtime.detector import load_backend
+from detector.runtime.onnx_backend import OnnxBackend
+from detector.runtime.openvino_backend import OpenVinoBackend
 from stages import export, ir
 from stages.common.coco import read_image
-from stages.common.errors import Refusal
-from stages.common.parity import Difference
-from stages.common.weights import read_pth
-from stages.common.yolox_model import build_model, load_torch_backend, start_from
+from stages.common.run import UserError
+from stages.conversion.parity import Difference
+from stages.yolox.model import build_model, load_torch_backend, start_from
+from stages.yolox.weights import read_pth
 
 
 # FP16 storage rounds weights to 11 bits; INT8 to 8. Boxes as a share of their longer side.
 @pytest.mark.parametrize(("file", "tolerance"), [("yolox.onnx", 1e-4), ("ir", 0.02), ("int8", 0.5)])
 def test_output_is_that_of_pytorch(models, canvas_bgr, file, tolerance):
-    expected = load_torch_backend(models / "yolox.pth").infer(canvas_bgr)
-    output = load_backend(models / file, "f32").infer(canvas_bgr)
+    expected = raw_output(load_torch_backend(models / "yolox.pth"), canvas_bgr)
+    output = raw_output(load_backend(models / file, "f32"), canvas_bgr)
     assert output.dtype == np.float32
     sides = expected[2:4].max(axis=0)
     np.testing.assert_allclose(output[:4] / sides, expected[:4] / sides, atol=tolerance)
@@ -96,8 +96,8 @@ def test_the_onnx_file_names_no_path_of_this_machine(models):
 def test_an_export_that_differs_is_refused_and_leaves_nothing(
     tiny_pth, tiny_dataset, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(export, "LIMIT", Difference(box=0.0, score=0.0, median=0.0))
-    with pytest.raises(Refusal, match="ONNX is not the model"):
+    monkeypatch.setattr(export, "LIMIT", Difference(0.0, 0.0, 0.0, 0.0))
+    with pytest.raises(UserError, match="ONNX is not the model"):
         export.main(
             tiny_pth, tiny_dataset / "split/val.json", tiny_dataset / "dataset",
             tmp_path / "yolox.onnx",
@@ -108,10 +108,10 @@ def test_an_export_that_differs_is_refused_and_leaves_nothing(
 def test_detector_clips_boxes_and_names_labels(models, tiny_dataset):
     image_bgr = read_image(tiny_dataset / "dataset/images/default/5.png")
     found = Detector(models / "yolox.onnx", confidence=0.001)(image_bgr)
-    assert len(found.labels) == len(found.scores) == len(found.boxes_xyxy) > 0
-    assert set(found.labels) <= {"a b", "c", "ü"}
-    assert (found.boxes_xyxy >= 0).all() and (found.boxes_xyxy <= [160, 90, 160, 90]).all()
-    assert (np.diff(found.scores) <= 0).all()
+    assert len(found.class_names) == len(found.confidence) == len(found.xyxy) > 0
+    assert set(found.class_names) <= {"a b", "c", "ü"}
+    assert (found.xyxy >= 0).all() and (found.xyxy <= [160, 90, 160, 90]).all()
+    assert (np.diff(found.confidence) <= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_an_onnx_file_that_export_did_not_write_never_reaches_openvino(
     proto = onnx.load(models / "yolox.onnx")
     change(proto)
     onnx.save(proto, tmp_path / "yolox.onnx")
-    with pytest.raises(Refusal, match=said):
+    with pytest.raises(UserError, match=said):
         ir.main(
             tmp_path / "yolox.onnx", tiny_dataset / "split/val.json", tiny_dataset / "dataset",
             tmp_path / "ir",
@@ -207,7 +207,7 @@ class Harmful:
 @pytest.mark.parametrize("content", [Harmful(), {"model": Harmful()}, {"model": {"a": 1}}, {}, [1]])
 def test_weights_that_hold_more_than_tensors_are_refused(tmp_path, capsys, content):
     torch.save(content, tmp_path / "weights.pth")
-    with pytest.raises(Refusal, match=r"weights\.pth"):
+    with pytest.raises(UserError, match=r"weights\.pth"):
         read_pth(tmp_path / "weights.pth")
     assert "run by" not in capsys.readouterr().out
 
@@ -215,7 +215,7 @@ def test_weights_that_hold_more_than_tensors_are_refused(tmp_path, capsys, conte
 @pytest.mark.parametrize("content", [b"", b"text", pickle.dumps({"model": 1}, protocol=2)])
 def test_damaged_weights_are_refused(tmp_path, content):
     (tmp_path / "weights.pth").write_bytes(content)
-    with pytest.raises(Refusal, match=r"weights\.pth"):
+    with pytest.raises(UserError, match=r"weights\.pth"):
         read_pth(tmp_path / "weights.pth")
 
 
@@ -234,7 +234,7 @@ def test_pretrained_weights_of_another_architecture_are_refused(tiny_pth, tiny_w
     model = build_model(
         YoloxConfig("x", num_classes=3, **{**tiny_weights["architecture"], **change})
     )
-    with pytest.raises(Refusal, match="does not fit the model"):
+    with pytest.raises(UserError, match="does not fit the model"):
         start_from(model, tiny_pth)
 
 

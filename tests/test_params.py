@@ -5,8 +5,8 @@ import yaml
 from conftest import ROOT
 from yolox.config import YoloxConfig
 
-from stages.common.errors import Refusal
 from stages.common.params import ARCHITECTURES, Model, Train, load_params
+from stages.common.run import UserError
 
 
 def changed(tmp_path, section: str, key: str, value: object):
@@ -60,7 +60,7 @@ def test_accepted(tmp_path, section, key, value, read):
 )
 def test_refused(tmp_path, section, key, value, said):
     path = changed(tmp_path, section, key, value)
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         load_params(path)
     assert said in str(refusal.value)
     assert str(path) in str(refusal.value)
@@ -70,7 +70,7 @@ def test_refused(tmp_path, section, key, value, said):
 @pytest.mark.parametrize("text", ["", "[1]", "a: [", "\tx"])
 def test_what_is_no_parameter_file_is_refused(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)
-    with pytest.raises(Refusal):
+    with pytest.raises(UserError):
         load_params(tmp_path / "params.yaml")
 
 

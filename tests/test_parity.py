@@ -8,12 +8,12 @@ from conftest import ROOT, SHARED
 
 from stages import evaluate, ir
 from stages.common.coco import read_coco
-from stages.common.errors import Refusal
-from stages.common.nodes import opset13
+from stages.common.coco_eval import accuracy, score
 from stages.common.params import Evaluate
-from stages.common.parity import Difference, difference
-from stages.common.score import accuracy, score
-from stages.common.sealed_onnx import SEAL, seal
+from stages.common.run import UserError
+from stages.conversion.nodes import opset13
+from stages.conversion.onnx_file import SEAL, seal
+from stages.conversion.parity import Difference, difference
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def figures(trained) -> dict[str, dict]:
             coco,
             score(
                 coco,
-                evaluate.detections_of(backend, coco, trained / "dataset/images", Evaluate()),
+                evaluate.detect(backend, coco, trained / "dataset/images", Evaluate()),
             ),
         )
         for name, backend in backends.items()
@@ -126,14 +126,14 @@ def test_a_broken_conversion_is_refused(onnx_model, tmp_path, monkeypatch, fault
 
     convert_model = ov.convert_model
     monkeypatch.setattr(ov, "convert_model", convert)
-    with pytest.raises(Refusal, match="FP32 IR is not the model it was made of"):
+    with pytest.raises(UserError, match="FP32 IR is not the model it was made of"):
         ir.main(*onnx_model, tmp_path / "ir")
     assert not (tmp_path / "ir").exists()
 
 
 def test_weights_that_are_rounded_too_far_are_refused(onnx_model, tmp_path, monkeypatch):
     monkeypatch.setattr(ir, "halve_large_weights", FAULTS["weights of 8 bits"])
-    with pytest.raises(Refusal, match="FP16 IR is not the model it was made of"):
+    with pytest.raises(UserError, match="FP16 IR is not the model it was made of"):
         ir.main(*onnx_model, tmp_path / "ir")
     assert not (tmp_path / "ir").exists()
 
@@ -170,17 +170,17 @@ SAME = (10, 10, 20, 40, 0.5)
 def test_how_far_two_outputs_differ(expected, found, box, score):
     apart = difference(anchors(expected), anchors(found), (32, 128))
     if np.isnan(box):
-        assert not apart.within(Difference(np.inf, np.inf, np.inf))
+        assert not apart.within(Difference(*[np.inf] * 4))
         return
     assert (apart.box, apart.score) == pytest.approx((box, score), abs=1e-6)
-    assert apart.median == 0
+    assert apart.median_box == apart.median_log_score == 0
 
 
 def test_the_median_of_each_feature_map_counts():
     """The coarsest grid has 4 of 84 anchors: they would not move the median of all."""
     expected, found = anchors(), anchors()
     found[0, 0, -4:] += 5
-    assert difference(expected, found, (32, 128)).median == pytest.approx(5 / 20)
+    assert difference(expected, found, (32, 128)).median_box == pytest.approx(5 / 20)
     found = anchors()
     found[0, 4, -4:] *= 2
-    assert difference(expected, found, (32, 128)).median == pytest.approx(np.log(2), abs=1e-5)
+    assert difference(expected, found, (32, 128)).median_log_score == pytest.approx(np.log(2))

@@ -142,7 +142,7 @@ def test_the_first_run_makes_everything(repository):
 
 @pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium here to look with")
 @pytest.mark.parametrize("width", [360, 1040])
-@pytest.mark.parametrize("page", ["metrics/report.html", "data/look.html"])
+@pytest.mark.parametrize("page", ["metrics/report.html", "data/audit.html"])
 def test_pages_fit_phones_and_desks_and_load_nothing(repository, tmp_path, page, width):
     seen = look_at(repository.folder / page, width, tmp_path)
     assert seen["width"] <= width
@@ -367,7 +367,7 @@ def check_experiments(repository, said) -> None:
 
 
 def check_review(repository) -> None:
-    repository.run(sys.executable, "-m", "review.pull_request", "HEAD", "review.md")
+    repository.run(sys.executable, "-m", "tools.review", "HEAD", "review.md")
     page = (repository.folder / "review.md").read_text()
     assert "| params.yaml | model.input_hw | [192, 320] | [256, 448] |" in re.sub(" +", " ", page)
     assert "The same number of images and boxes." in page

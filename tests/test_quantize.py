@@ -9,13 +9,13 @@ import openvino as ov
 import pytest
 import yaml
 
-from detector.boxes import as_blob
+from detector.core.boxes import as_blob
 from stages.common.coco import read_coco
 from stages.common.files import write_json
-from stages.common.nodes import opset13
 from stages.common.params import Evaluate, Quantize
-from stages.quantizing import recipe
-from stages.quantizing.accuracy import Judge
+from stages.conversion.nodes import opset13
+from stages.quantize import recipe
+from stages.quantize.accuracy_control import Judge
 
 
 def test_swish_stays_fused_and_no_quantizer_splits_it(models):

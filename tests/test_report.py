@@ -4,13 +4,13 @@ import copy
 
 import pytest
 
-from detector.cores import usable_cores
-from stages.common.host import describe_cpu
-from stages.reporting.differences import difference, most_different
-from stages.reporting.kernels import float_layers, read_kernels, shares
-from stages.reporting.pictures import precision_recall_svg
-from stages.reporting.table import HEADINGS, NAMES, markdown, rows
-from stages.reporting.verdict import verdict
+from detector.core.cpu import usable_cores
+from stages.host import describe_cpu
+from stages.report.differences import difference, most_different
+from stages.report.figures import precision_recall_svg
+from stages.report.kernels import float_layers, read_kernels, shares
+from stages.report.recommendation import verdict
+from stages.report.table import HEADINGS, NAMES, markdown, rows
 
 ACCURACY = {
     # In bfloat16 a hundredth is lost, PyTorch computes in float32.

@@ -5,9 +5,9 @@ import copy
 import pytest
 from test_report import ACCURACY, DROP, HOST, SPEED
 
-from review.frames import right, turned
-from review.pull_request import data_lines, table_of
-from review.verdicts import BETTER, NOISE, OTHER_MACHINE, WORSE, judged, rows
+from tools.review.__main__ import data_lines, table_of
+from tools.review.frames import right, turned
+from tools.review.verdicts import BETTER, NOISE, OTHER_MACHINE, WORSE, judged, rows
 
 BEFORE = {"accuracy": ACCURACY, "drop": DROP, "speed": {**SPEED, "host": HOST}}
 

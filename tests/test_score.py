@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.common.score import accuracy, coco_rows, precision_recall, score
+from stages.common.coco_eval import accuracy, coco_rows, precision_recall, score
 
 TWO_CLASSES = [{"id": 1, "name": "car"}, {"id": 2, "name": "plate"}]
 

@@ -10,15 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.common.coco import subset
-from stages.common.errors import Refusal
 from stages.common.files import write_json
 from stages.common.metrics import read_metrics
 from stages.common.params import Split
-from stages.split import main
-from stages.splitting.account import crossing
-from stages.splitting.assign import sides_of, without_twins
-from stages.splitting.calibration import spread_out
-from stages.splitting.sides import (
+from stages.common.run import UserError
+from stages.split.__main__ import main
+from stages.split.assign import sides_of, without_twins
+from stages.split.assign_splits import (
     SIDES,
     TOLERANCE,
     draw_sides,
@@ -26,8 +24,10 @@ from stages.splitting.sides import (
     shares_of,
     side_of_subset,
 )
-from stages.splitting.twins import MAX_BITS, clusters, codes_of, twins
-from stages.splitting.units import unit_keys
+from stages.split.calibration_order import spread_out
+from stages.split.groups import unit_keys
+from stages.split.near_duplicates import MAX_BITS, clusters, codes_of, twins
+from stages.split.split_report import crossing
 
 
 def picture(name: str, look: object = None, changed_bits: int = 0, **more) -> dict:
@@ -359,12 +359,12 @@ ONE_LOOK = [picture(f"p{n}", look=1) for n in range(5)]
     ],
 )
 def test_what_cannot_be_split_is_refused(tmp_path, monkeypatch, images, params, said):
-    with pytest.raises(Refusal, match=said):
+    with pytest.raises(UserError, match=said):
         run(tmp_path, monkeypatch, coco_of(images), params)
     assert not (tmp_path / "split").exists()
 
 
 def test_a_side_without_boxes_is_refused(tmp_path, monkeypatch):
     coco = coco_of(photos(40), [[1]] + [[]] * 39)
-    with pytest.raises(Refusal, match="with no box among them"):
+    with pytest.raises(UserError, match="with no box among them"):
         run(tmp_path, monkeypatch, coco)

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from experiments.chart import write_chart
-from experiments.front import Point, front, most_accurate, slowest_tenth
-from experiments.sweep import absolute_paths, input_hw, page
 from stages.common.params import Params
+from tools.sweep.__main__ import absolute_paths, input_hw, page
+from tools.sweep.chart import write_chart
+from tools.sweep.pareto_front import Point, front, most_accurate, slowest_tenth
 
 
 def point(name: str, ap: float, fps: float, slow: float | None = None) -> Point:

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from detector.boxes import letterbox
-from detector.detector import Detector
-from detector.openvino_backend import OpenVinoBackend
-from stages.benchmark import digits, openvino_variant
-from stages.timing.modes import CLIP_FRAMES, end_to_end_fps, throughput_fps, write_clip
-from stages.timing.turns import MIN_ROUNDS, Variant, interval, ratio, take_turns
+from detector import Detector
+from detector.core.boxes import letterbox
+from detector.runtime.openvino_backend import OpenVinoBackend
+from stages.benchmark.__main__ import digits, openvino_variant
+from stages.benchmark.interleave import MIN_ROUNDS, Variant, interval, ratio, take_turns
+from stages.benchmark.modes import CLIP_FRAMES, end_to_end_fps, throughput_fps, write_clip
 
 
 @pytest.mark.parametrize(

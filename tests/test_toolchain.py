@@ -5,8 +5,8 @@ import re
 import pytest
 from conftest import ROOT
 
-from stages.common.errors import Refusal
-from stages.common.toolchain import refuse_other_toolchain
+from stages.common.run import UserError
+from stages.conversion.toolchain import refuse_other_toolchain
 
 
 def locked(name: str) -> dict[str, str]:
@@ -27,7 +27,7 @@ def test_the_old_toolchain_is_the_last_that_had_openvino_dev():
 
 def test_a_toolchain_that_is_not_installed_is_refused(elsewhere, run_stage, tmp_path):
     refuse_other_toolchain("openvino")
-    with pytest.raises(Refusal, match="run make repro TOOLCHAIN=openvino-dev"):
+    with pytest.raises(UserError, match="run make repro TOOLCHAIN=openvino-dev"):
         refuse_other_toolchain("openvino-dev")
     (tmp_path / "params.yaml").write_text("{toolchain: openvino-dev, data: {export: x.zip}}")
     done = run_stage("ir", "yolox.onnx", "val.json", "dataset", "ir", cwd=tmp_path)

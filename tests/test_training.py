@@ -18,12 +18,12 @@ from conftest import ROOT
 
 from stages.common.coco import read_coco
 from stages.common.params import Model, Train
-from stages.common.weights import load_weights
 from stages.train import has_shape_of
-from stages.training.checkpoint import Checkpoint, run_key
-from stages.training.record import Record
-from stages.training.samples import EpochKeys, Frames, Samples, VisibleBoxes
-from stages.training.schedule import ema_decay, step_hw, with_epochs
+from stages.yolox.checkpoint import Checkpoint, run_key
+from stages.yolox.dataset import EpochKeys, Frames, Samples, VisibleBoxes
+from stages.yolox.schedule import ema_decay, step_hw, with_epochs
+from stages.yolox.train_state import Record
+from stages.yolox.weights import load_weights
 
 INPUT_HW = (64, 96)
 SHORT = {"max_epoch": 3, "warmup_epochs": 1, "no_aug_epochs": 1, "eval_interval": 2,

@@ -11,10 +11,10 @@ import torch
 
 from stages.common.coco import read_coco
 from stages.common.params import Model, Train
-from stages.training.checkpoint import Checkpoint
-from stages.training.loop import Loop
-from stages.training.samples import EpochKeys, Frames, Samples
-from stages.training.setup import start_fabric, yolox_config
+from stages.yolox.checkpoint import Checkpoint
+from stages.yolox.dataset import EpochKeys, Frames, Samples
+from stages.yolox.setup import start_fabric, yolox_config
+from stages.yolox.trainer import Loop
 
 
 def main(data: Path, out: Path) -> None:

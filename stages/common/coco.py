@@ -10,13 +10,16 @@ Boxes are [x, y, width, height] in pixels, inside the image. `sha256` is the has
 that a numbered name belongs to.
 """
 
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from stages.common.errors import Refusal
 from stages.common.files import read_json
+from stages.common.run import UserError
+
+LAST_NUMBER = re.compile(r"\d+(?=\D*$)")  # of a name's stem: what frames of one series differ in
 
 
 def read_coco(path: Path, boxes_needed: bool = False) -> dict:
@@ -27,15 +30,15 @@ def read_coco(path: Path, boxes_needed: bool = False) -> dict:
         boxes_needed: refuse a file without boxes.
 
     Raises:
-        Refusal: the file is unreadable, has no images, or no boxes where they are needed.
+        UserError: the file is unreadable, has no images, or no boxes where they are needed.
     """
     coco = read_json(path)
     if not isinstance(coco, dict) or not {"images", "annotations", "categories"} <= set(coco):
-        raise Refusal(f"{path} is not a COCO file of this pipeline; run `dvc repro split`")
+        raise UserError(f"{path} is not a COCO file of this pipeline; run `dvc repro split`")
     if not coco["images"]:
-        raise Refusal(f"{path} lists no images; add data or change split.ratio")
+        raise UserError(f"{path} lists no images; add data or change split.ratio")
     if boxes_needed and not coco["annotations"]:
-        raise Refusal(f"{path} lists no boxes; label more frames, or change split.seed or ratio")
+        raise UserError(f"{path} lists no boxes; label more frames, or change split.seed or ratio")
     return coco
 
 
@@ -68,9 +71,9 @@ def read_image(path: Path) -> np.ndarray:
     `ingest` has applied the rotation already where there was one.
 
     Raises:
-        Refusal: the file is missing or not a picture.
+        UserError: the file is missing or not a picture.
     """
     image_bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image_bgr is None:
-        raise Refusal(f"cannot read the picture {path}; run `dvc repro ingest`")
+        raise UserError(f"cannot read the picture {path}; run `dvc repro ingest`")
     return image_bgr

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from stages.common.errors import Refusal
+from stages.common.run import UserError
 
 # Of <fcntl.h> and <linux/fs.h> on Linux, of <sys/stdio.h> on macOS.
 LINUX_AT_FDCWD, LINUX_RENAME_EXCHANGE, MACOS_RENAME_SWAP = -100, 2, 2
@@ -30,7 +30,7 @@ def atomic_path(out: Path) -> Iterator[Path]:
     folder is missing for the moment between two renames.
 
     Raises:
-        Refusal: `out` cannot be written.
+        UserError: `out` cannot be written.
     """
     created = [folder for folder in out.parents if not folder.exists()]
     scratch = None
@@ -45,7 +45,7 @@ def atomic_path(out: Path) -> Iterator[Path]:
         if scratch and (error.errno is None or named_outside(error, scratch)):
             raise
         reason = f"{error.strerror}; free space or name another place"
-        raise Refusal(f"cannot write {out}: {reason}") from error
+        raise UserError(f"cannot write {out}: {reason}") from error
     finally:
         if scratch:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -127,16 +127,16 @@ def read_json(path: Path) -> Any:
     """Parses a JSON file.
 
     Raises:
-        Refusal: the file is missing, not UTF-8 or not JSON.
+        UserError: the file is missing, not UTF-8 or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise Refusal(
+        raise UserError(
             f"cannot read {path}: {error.strerror}; run the stage that writes it"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise Refusal(f"{path} is not JSON ({error}); export or write it again") from error
+        raise UserError(f"{path} is not JSON ({error}); export or write it again") from error
 
 
 def size_mb(path: Path) -> float:

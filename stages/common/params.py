@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from stages.common.errors import Refusal
+from stages.common.run import UserError
 
 # Depth, width and depthwise of the published models (YOLOX, exps/default).
 ARCHITECTURES = {
@@ -208,7 +208,7 @@ class Benchmark(Section):
     warmup_seconds: NotNegative = 1.0
 
 
-class Look(Section):
+class Audit(Section):
     pictures: Count = 24
 
 
@@ -223,7 +223,7 @@ class Params(Section):
     synthesize: Synthesize = Synthesize()
     ingest: Ingest = Ingest()
     split: Split = Split()
-    look: Look = Look()
+    audit: Audit = Audit()
     model: Model = Model()
     train: Train = Train()
     pretrain: Pretrain = Pretrain()
@@ -238,19 +238,19 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     """Reads and checks the whole parameter file.
 
     Raises:
-        Refusal: the file is missing or not YAML, or a value is unknown, mistyped or out of
+        UserError: the file is missing or not YAML, or a value is unknown, mistyped or out of
             range; the message names file, key, value and what would be right.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise Refusal(f"{path}: {error.strerror}; run from the folder that holds it") from error
+        raise UserError(f"{path}: {error.strerror}; run from the folder that holds it") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path} is not YAML: {error}") from error
+        raise UserError(f"{path} is not YAML: {error}") from error
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise Refusal(f"{path}: " + "; ".join(map(explain, error.errors()))) from error
+        raise UserError(f"{path}: " + "; ".join(map(explain, error.errors()))) from error
 
 
 def explain(fault: dict) -> str:

@@ -1,0 +1,112 @@
+"""From a frame to the model's input, and from the model's output to boxes.
+
+All four variants (PyTorch, ONNX, OpenVINO FP16 and INT8) are measured through these functions,
+and a deployed detector runs the same ones. Protocol of YOLOX (yolox/data/data_augment.py
+`preproc`, yolox/utils/boxes.py `postprocess`): BGR, 0..255, letterboxed to the top left with
+114; suppression within each class. The grid decode is part of the model.
+"""
+
+import cv2
+import numpy as np
+
+PAD_VALUE = 114
+STRIDES = (8, 16, 32)
+
+
+def letterbox_scale(frame_hw: tuple[int, int], input_hw: tuple[int, int]) -> float:
+    """Pixels of the model's input per pixel of the frame."""
+    return min(input_hw[0] / frame_hw[0], input_hw[1] / frame_hw[1])
+
+
+def fitted_hw(frame_hw: tuple[int, int], input_hw: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the frame within the model's input.
+
+    Rounded to the nearest, where YOLOX cuts off: 720 rows times 0.35 are 252 and not, for a product
+    that falls short in its last bit, 251, which moved boxes at the bottom by 3 px.
+    """
+    scale = letterbox_scale(frame_hw, input_hw)
+    return max(1, round(frame_hw[0] * scale)), max(1, round(frame_hw[1] * scale))
+
+
+def letterbox(
+    image_bgr: np.ndarray, input_hw: tuple[int, int], canvas_bgr: np.ndarray | None = None
+) -> np.ndarray:
+    """Scales a frame to fit the model's input and pads it right and below.
+
+    Args:
+        image_bgr: uint8 [height, width, 3].
+        input_hw: height and width of the model's input, multiples of 32.
+        canvas_bgr: uint8 [*input_hw, 3], written to instead of a new one.
+
+    Returns:
+        The canvas.
+    """
+    if canvas_bgr is None:
+        canvas_bgr = np.empty((*input_hw, 3), np.uint8)
+    height, width = fitted_hw(image_bgr.shape[:2], input_hw)
+    cv2.resize(
+        image_bgr,
+        (width, height),
+        dst=canvas_bgr[:height, :width],
+        interpolation=cv2.INTER_LINEAR,
+    )
+    canvas_bgr[height:] = PAD_VALUE
+    canvas_bgr[:height, width:] = PAD_VALUE
+    return canvas_bgr
+
+
+def as_blob(canvas_bgr: np.ndarray) -> np.ndarray:
+    """A letterboxed frame, uint8 [height, width, 3], as float32 [1, 3, height, width], 0..255."""
+    return np.ascontiguousarray(canvas_bgr.transpose(2, 0, 1)[None], np.float32)
+
+
+def anchor_count(input_hw: tuple[int, int]) -> int:
+    """How many predictions a model with this input makes."""
+    return sum((input_hw[0] // stride) * (input_hw[1] // stride) for stride in STRIDES)
+
+
+def postprocess(
+    output: np.ndarray,
+    input_hw: tuple[int, int],
+    frame_hw: tuple[int, int],
+    confidence: float,
+    nms_iou: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Takes one frame's boxes from the model's output and suppresses duplicates in each class.
+
+    Args:
+        output: float32 [4 + classes, anchors]: centre x, centre y, width, height in pixels of the
+            input, and the score of each class, 0..1.
+        input_hw: the model's input.
+        frame_hw: height and width of the frame that was letterboxed.
+        confidence: keep boxes whose score reaches this, 0..1.
+        nms_iou: drop a box that overlaps a better one of its class by more than this, 0..1.
+
+    Returns:
+        boxes_xyxy float32 [n, 4] in pixels of the frame, clipped to it; scores float32 [n],
+        best first; class indices int64 [n].
+    """
+    scores = output[4:].max(axis=0)
+    kept = np.flatnonzero(scores >= confidence)
+    scores, classes = scores[kept], output[4:, kept].argmax(axis=0)
+    centres, halves = output[:2, kept].T, output[2:4, kept].T / 2
+    boxes_xyxy = np.concatenate([centres - halves, centres + halves], axis=1)
+    boxes_xyxy /= np.float32(letterbox_scale(frame_hw, input_hw))
+    best = nms(boxes_xyxy, scores, classes, nms_iou)
+    corner_xyxy = np.array([frame_hw[1], frame_hw[0]] * 2, np.float32)
+    return boxes_xyxy[best].clip(0, corner_xyxy), scores[best], classes[best]
+
+
+def nms(
+    boxes_xyxy: np.ndarray, scores: np.ndarray, classes: np.ndarray, nms_iou: float
+) -> np.ndarray:
+    """Greedy non-maximum suppression within each class: indices kept, best first."""
+    if not len(boxes_xyxy):
+        return np.zeros(0, np.int64)
+    boxes_xywh = boxes_xyxy.copy()
+    boxes_xywh[:, 2:] -= boxes_xywh[:, :2]
+    kept = cv2.dnn.NMSBoxesBatched(
+        boxes_xywh.tolist(), scores.tolist(), classes.tolist(), 0.0, nms_iou
+    )
+    kept = np.asarray(kept, np.int64).reshape(-1)
+    return kept[np.argsort(-scores[kept], kind="stable")]

@@ -1,0 +1,46 @@
+"""The cores and the instruction sets that this process really has."""
+
+import os
+from pathlib import Path
+
+# The sets that decide how fast a convolution runs, slowest first.
+INSTRUCTION_SETS = (
+    "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8",
+    "asimddp", "i8mm", "bf16",
+)  # fmt: skip
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may use, by its affinity and its cgroup's CPU quota."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(affinity, cgroup_quota(affinity)))
+
+
+def cgroup_quota(no_limit: int) -> int:
+    """Count the whole cores that the cgroup's CPU quota allows (cgroup v2, then v1)."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            folder = Path("/sys/fs/cgroup/cpu")
+            quota = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        except OSError:
+            return no_limit
+    if quota.strip() in ("max", "-1"):
+        return no_limit
+    return max(1, int(quota) // int(period))
+
+
+def instruction_sets() -> list[str]:
+    """List those of INSTRUCTION_SETS that the processor has, where the kernel tells."""
+    try:
+        words = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return []
+    return [name for name in INSTRUCTION_SETS if name in words]
+
+
+def has_fast_bf16() -> bool:
+    """Return whether the processor computes in bfloat16 instead of emulating it."""
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(instruction_sets()))

@@ -1,0 +1,75 @@
+"""What a model file of this project carries, checked before anything runs on it.
+
+Its input shape, and its class names (ONNX: the metadata entry `labels`; OpenVINO IR: rt_info
+`detector/labels`; both a JSON list). An IR also names the SHA-256 of its weights, rt_info
+`detector/bin_sha256`.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from detector.core.boxes import anchor_count
+
+IR_FILE = "yolox.xml"
+BIN_SHA256 = re.compile(rb'<bin_sha256 value="([0-9a-f]{64})"')
+
+
+class ModelError(ValueError):
+    """A model file that cannot be loaded or is not a detector of this project."""
+
+
+def described(
+    path: Path, stored_labels: str, input_shape: list, output_shape: list
+) -> tuple[list[str], tuple[int, int]]:
+    """Class names and input_hw of a model, after its shapes were found to fit each other.
+
+    Args:
+        path: for the message.
+        stored_labels: a JSON list.
+        input_shape: [1, 3, height, width].
+        output_shape: [1, 4 + classes, anchors].
+
+    Raises:
+        ModelError: they do not fit.
+    """
+    try:
+        labels = json.loads(stored_labels)
+        batch, channels, height, width = input_shape
+        fits = (batch, channels) == (1, 3) and tuple(output_shape) == (
+            1,
+            4 + len(labels),
+            anchor_count((height, width)),
+        )
+    except (ValueError, TypeError):
+        fits = False
+    if not fits:
+        raise ModelError(
+            f"{path} takes {list(input_shape)} and gives {list(output_shape)} with labels "
+            f"{stored_labels!r}; expected a model that this project exported"
+        )
+    return labels, (height, width)
+
+
+def refuse_other_weights(path: Path) -> None:
+    """Keeps OpenVINO from weights that are cut, or belong to another .xml.
+
+    Raises:
+        ModelError: the .xml names no weights, or others than those beside it.
+        OSError: a file is missing.
+    """
+    named = BIN_SHA256.search(path.read_bytes())
+    weights = path.with_suffix(".bin")
+    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    if not named or named[1].decode() != found:
+        raise ModelError(
+            f"{weights} does not belong to {path.name}: one of them was cut, or comes from another "
+            "model; copy both files again, or write them with `dvc repro`"
+        )
+
+
+def unusable(path: Path, error: Exception) -> ModelError:
+    """What a runtime said about a file, in one line."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    return ModelError(f"{path} cannot be used ({reason}); write it again with `dvc repro`")

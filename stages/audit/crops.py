@@ -1,0 +1,105 @@
+"""Frames and parts of frames with their boxes. Each picture is read once, whatever shows it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from detector.video.draw import draw_boxes
+from stages.audit.measures import Boxes
+from stages.common.coco import labels_of, read_image
+from stages.evaluation.html import jpeg_uri
+
+FRAME_PX, CROP_PX = 360, 240
+# A close-up is twice as wide as its box is long, and shows never less than this of the frame.
+CONTEXT = 2
+LEAST_CROP_PX = 48
+CAPTION_LENGTH = 16
+# More of them hide what is to be looked at.
+CAPTIONS = 10
+# White text reads on all of them.
+PALETTE = (
+    "#0b63c5", "#d32f2f", "#2a8a22", "#d86b00", "#8e44ad",
+    "#008080", "#c2318f", "#7a5230", "#7d8200",
+)  # fmt: skip
+OTHERS = "#5b6673"
+WHITE_BGR, RIM_XYXY = (255, 255, 255), (-1, -1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What a picture of the page shows: a frame with captions, or a close-up without."""
+
+    image: int  # row of the COCO's images
+    rows: tuple[int, ...]  # of the boxes that are drawn
+    region_xyxy: tuple[int, int, int, int] | None = None  # pixels of the frame
+
+
+def colours(boxes: Boxes, classes: int) -> list[str]:
+    """A colour for each class, the same for all but the most frequent."""
+    counts = np.bincount(boxes.classes, minlength=classes)
+    ranked = np.argsort(-counts, kind="stable").tolist()
+    found = [OTHERS] * classes
+    for index, colour in zip(ranked, PALETTE, strict=False):
+        found[index] = colour
+    return found
+
+
+def close_up(boxes: Boxes, row: int) -> Shot:
+    """A square around a box, moved inside the frame."""
+    x, y, width, height = boxes.xywh[row]
+    side = max(CONTEXT * max(width, height), LEAST_CROP_PX)
+    frame_wh = boxes.frame_wh[row]
+    size = np.minimum(round(side), frame_wh)
+    start = np.clip(np.round([x + width / 2, y + height / 2] - size / 2), 0, frame_wh - size)
+    region = tuple(int(value) for value in (*start, *(start + size)))
+    return Shot(int(boxes.images[row]), (row,), region)
+
+
+def render(shots: Iterable[Shot], coco: dict, boxes: Boxes, images_dir: Path) -> dict[Shot, str]:
+    """The shots as JPEG data URIs; one decoded frame is in memory at a time."""
+    labels = labels_of(coco)
+    hues = colours(boxes, len(labels))
+    done = {}
+    for image, same in groupby(sorted(set(shots), key=lambda s: s.image), lambda s: s.image):
+        image_bgr = read_image(images_dir / coco["images"][image]["file_name"])
+        for shot in same:
+            done[shot] = jpeg_uri(view(image_bgr, shot, boxes, labels, hues))
+    return done
+
+
+def view(
+    image_bgr: np.ndarray, shot: Shot, boxes: Boxes, labels: list[str], hues: list[str]
+) -> np.ndarray:
+    """The shot as a small picture with boxes in the colours of their classes."""
+    height, width = image_bgr.shape[:2]
+    x0, y0, x1, y1 = shot.region_xyxy or (0, 0, width, height)
+    longest = max(x1 - x0, y1 - y0)
+    # A tiny box is enlarged to be seen, a small frame is not.
+    scale = CROP_PX / longest if shot.region_xyxy else min(1.0, FRAME_PX / longest)
+    how = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    size = max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale))
+    small = cv2.resize(image_bgr[y0:y1, x0:x1], size, interpolation=how)
+    captioned = shot.region_xyxy is None and len(shot.rows) <= CAPTIONS
+    for row in shot.rows:
+        index = boxes.classes[row]
+        x, y, w, h = boxes.xywh[row]
+        box_xyxy = np.array([x - x0, y - y0, x + w - x0, y + h - y0]) * scale
+        if shot.region_xyxy:
+            # Around a single box there is room for a rim, by which it shows on any ground.
+            draw_boxes(small, box_xyxy[None] + RIM_XYXY, [""], WHITE_BGR)
+        text = caption(index, labels[index]) if captioned else ""
+        draw_boxes(small, box_xyxy[None], [text], bgr(hues[index]))
+    return small
+
+
+def caption(index: int, label: str) -> str:
+    """The label, or the number of the class where the font of OpenCV lacks its letters."""
+    return label[:CAPTION_LENGTH] if label.isascii() else f"no. {index + 1}"
+
+
+def bgr(colour: str) -> tuple[int, int, int]:
+    return tuple(bytes.fromhex(colour[1:])[::-1])

@@ -1,0 +1,90 @@
+"""The three ways in which a model's speed is measured."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from detector.core.frame_detector import FrameDetector
+from detector.video.annotator import Annotator
+from detector.video.pipeline import detections, overlapped
+from detector.video.sources import Frame, open_video
+
+CLIP_FRAMES = 120
+
+
+def latencies_ms(backend, canvas_bgr: np.ndarray, seconds: float) -> list[float]:
+    """One frame at a time: how long each took.
+
+    Args:
+        backend: see `detector.core.frame_detector`.
+        canvas_bgr: a letterboxed frame.
+        seconds: how long frames are started.
+    """
+    request, taken_ms = backend.new_request(), []
+    request.canvas_bgr[:] = canvas_bgr
+    end = time.perf_counter() + seconds
+    while not taken_ms or time.perf_counter() < end:
+        started = time.perf_counter()
+        request.start()
+        request.output()
+        taken_ms.append((time.perf_counter() - started) * 1e3)
+    return taken_ms
+
+
+def throughput_fps(backend, canvas_bgr: np.ndarray, seconds: float) -> float:
+    """Inference alone, as many frames at once as the backend wants: frames a second."""
+    requests = deque(backend.new_request() for _ in range(backend.num_requests))
+    for request in requests:
+        request.canvas_bgr[:] = canvas_bgr
+    started = time.perf_counter()
+    for request in requests:
+        request.start()
+    frames = 0
+    while time.perf_counter() - started < seconds:
+        requests[0].output()
+        requests[0].start()
+        requests.rotate(-1)
+        frames += 1
+    for request in requests:
+        request.output()
+    return (frames + len(requests)) / (time.perf_counter() - started)
+
+
+def end_to_end_fps(
+    detector: FrameDetector, clip: Path, seconds: float, detect_all: Callable = overlapped
+) -> float:
+    """Frames a second of a video: decoded, detected in, and drawn on, as `detect` does it."""
+    annotator, times, end = Annotator(["benchmark"]), [], time.perf_counter() + seconds
+    with detections(Repeated(clip), lambda frames: detect_all(frames, detector)) as (_, found):
+        for frame, per_model in found:
+            annotator(frame.image_bgr, per_model)
+            times.append(time.perf_counter())
+            if times[-1] > end and len(times) > 1:
+                break
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+class Repeated:
+    """A video that begins again at its end."""
+
+    live, total, fps, warnings = False, None, None, ()
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def frames(self) -> Iterator[Frame]:
+        while True:
+            yield from open_video(self.path).frames()
+
+
+def write_clip(path: Path, images_bgr: list[np.ndarray]) -> None:
+    """A video of pictures in turn, all in the size of the first, as a camera would encode them."""
+    height, width = images_bgr[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25.0, (width, height))
+    for index in range(CLIP_FRAMES):
+        writer.write(cv2.resize(images_bgr[index % len(images_bgr)], (width, height)))
+    writer.release()

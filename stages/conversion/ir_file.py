@@ -1,0 +1,44 @@
+"""OpenVINO IRs of this pipeline: written with the hash of their weights, described for others."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import openvino as ov
+
+from detector.core.boxes import PAD_VALUE
+from detector.core.frame_detector import CONFIDENCE, NMS_IOU
+from detector.runtime.model_file import IR_FILE
+
+
+def save_ir(model: ov.Model, folder: Path) -> None:
+    """Writes yolox.xml and yolox.bin; the .xml names the SHA-256 of the .bin."""
+    folder.mkdir()
+    path = folder / IR_FILE
+    # Weights are as they shall be stored: `compress_to_fp16` would round every tensor.
+    ov.save_model(model, path, compress_to_fp16=False)
+    weights = path.with_suffix(".bin").read_bytes()
+    model.set_rt_info(hashlib.sha256(weights).hexdigest(), ["detector", "bin_sha256"])
+    ov.save_model(model, path, compress_to_fp16=False)
+
+
+def describe(model: ov.Model, labels: list[str]) -> None:
+    """Writes class names, and how to use the model, into its runtime information.
+
+    `detector/labels` is what this project reads. `model_info` is read by OpenVINO ModelAPI, which
+    knows this output as that of YOLOv8, and by DL Streamer, which knows the same keys but calls the
+    type yolo_v8. Both separate labels by spaces, so spaces in a label become underscores.
+    """
+    model.set_rt_info(json.dumps(labels), ["detector", "labels"])
+    info = {
+        "model_type": "YOLOv8",
+        "labels": " ".join("_".join(label.split()) for label in labels),
+        "confidence_threshold": CONFIDENCE,
+        "iou_threshold": NMS_IOU,
+        "resize_type": "fit_to_window",  # to the top left, as letterbox does
+        "pad_value": PAD_VALUE,
+        "reverse_input_channels": False,  # BGR stays BGR
+        "scale_values": 1.0,  # 0..255 goes in
+    }
+    for key, value in info.items():
+        model.set_rt_info(str(value), ["model_info", key])

@@ -1,0 +1,133 @@
+"""Report: everything above on one page that a person looks at.
+
+In:   data/split/val.json, data/dataset   frames for the pictures
+      data/detections                     what PyTorch and INT8 found in them
+      metrics                             accuracy, what was lost, curves, speed, kernels
+Out:  metrics/report.md      the table
+      metrics/report.html    the table, pictures and curves; opens from disk without a network
+      metrics/tradeoff.csv   AP and FPS of each variant, as this machine runs it
+
+Run:  python -m stages.report.__main__ data/split/val.json data/dataset data/detections metrics \
+          metrics/report.md metrics/report.html metrics/tradeoff.csv
+"""
+
+import sys
+from dataclasses import astuple
+from pathlib import Path
+
+import jinja2
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from stages.common.coco import labels_of, read_coco
+from stages.common.files import read_json, write_csv, write_text
+from stages.common.metrics import read_metrics
+from stages.common.params import Params, load_params
+from stages.common.run import run_stage
+from stages.report import figures
+from stages.report.differences import most_different
+from stages.report.kernels import float_layers, read_kernels, shares
+from stages.report.recommendation import verdict
+from stages.report.table import HEADINGS, LEGEND, NAMES, Row, deployed, machine, markdown, rows
+
+TEMPLATE = Path(__file__).parent / "page.html"
+
+
+def main(
+    val: Path,
+    dataset: Path,
+    detections: Path,
+    metrics: Path,
+    out_md: Path,
+    out_html: Path,
+    tradeoff: Path,
+) -> None:
+    """Writes the report as Markdown and HTML and prints its table."""
+    params, coco = load_params(), read_coco(val)
+    accuracy = {key: read_metrics(metrics / "accuracy" / f"{key}.json") for key in NAMES}
+    speed, drop = read_metrics(metrics / "speed.json"), read_metrics(metrics / "drop.json")
+    table = rows(accuracy, speed)
+    sentences = verdict(accuracy, speed, drop, params.gate.max_drop)
+    write_text(out_md, markdown(table, sentences, speed["host"]))
+    write_csv(tradeoff, ("variant", "FPS", "AP"), deployed(accuracy, speed))
+    both = [read_json(detections / f"{key}.json") for key in ("torch", "int8")]
+    frames = most_different(coco, *both, params.report.confidence, params.report.pictures)
+    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+        TEMPLATE.read_text(encoding="utf-8")
+    )
+    write_text(
+        out_html,
+        page.render(
+            **facts(params, coco, table, sentences, speed["host"]),
+            **what_ran(metrics / "kernels", params.quantize.keep_float),
+            per_class=per_class(accuracy, drop["int8"]),
+            precision_recall=figures.precision_recall_svg(metrics / "curves"),
+            training=figures.training_svg(metrics / "train"),
+            frames=figures.frames(dataset / "images", frames),
+        ),
+    )
+    show(table, sentences, out_html)
+
+
+def facts(params: Params, coco: dict, table: list[Row], sentences: list[str], host: dict) -> dict:
+    """The words and numbers of the page."""
+    return {
+        "model": params.model.name,
+        "input": "{}x{}".format(*params.model.input_hw),
+        "labels": labels_of(coco),
+        "machine": machine(host),
+        "verdict": sentences,
+        "headings": HEADINGS,
+        "rows": [astuple(row) for row in table],
+        "legend": LEGEND,
+        "variants": list(NAMES.values()),
+        "confidence": params.report.confidence,
+    }
+
+
+def what_ran(kernels: Path, keep_float: tuple[str, ...]) -> dict:
+    """What the convolutions of the OpenVINO variants really computed in."""
+    layers = {key: read_kernels(kernels / f"{key}.csv") for key in ("ir", "int8")}
+    meant, others = float_layers(layers["int8"], keep_float)
+    return {
+        "kernels": [(NAMES[key], shares(rows)) for key, rows in layers.items()],
+        "meant_float": f"{meant} ({', '.join(keep_float)})" if meant else "none",
+        "fell_out": others,
+    }
+
+
+def per_class(accuracy: dict[str, dict], drop: dict) -> list[tuple[str, list[str]]]:
+    """AP of every class in every variant and what INT8 lost of it, in points.
+
+    "" where the val images have no such object.
+    """
+    return [
+        (
+            label,
+            [
+                *(
+                    "" if (ap := accuracy[key]["per_class"][label]["AP"]) is None else f"{ap:.3f}"
+                    for key in NAMES
+                ),
+                f"{drop['per_class'][label]:+.1f}" if label in drop["per_class"] else "",
+            ],
+        )
+        for label in accuracy["torch"]["per_class"]
+    ]
+
+
+def show(table: list[Row], sentences: list[str], page: Path) -> None:
+    """The table on the terminal."""
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for index, heading in enumerate(HEADINGS):
+        shown.add_column(heading, justify="right" if index else "left", no_wrap=True)
+    for row in table:
+        shown.add_row(*astuple(row))
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(shown)
+    console.print(*sentences, f"Pictures and curves: {page}", sep="\n", highlight=False)
+
+
+if __name__ == "__main__":
+    run_stage(main)

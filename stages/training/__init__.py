@@ -1,1 +1,0 @@
-"""What `train` alone needs: augmented samples and the loop."""

@@ -1,0 +1,182 @@
+"""Review: what a change did, as one Markdown page for a pull request.
+
+    python -m tools.review BASE OUT.md
+
+Compares the working tree with a commit: parameters, data, and the figures in metrics/, each with a
+verdict by the intervals that `evaluate`, `compare` and `benchmark` stored with them. Neither data
+nor models are needed for that. Where the detections of both are in DVC's cache or a remote, frames
+that INT8 now finds right, or no longer, are shown beside OUT.md, in OUT_frames/.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import dvc.api
+from dvc.exceptions import DvcException
+
+from stages.common.coco import read_coco
+from stages.common.files import write_text
+from stages.common.metrics import flat
+from stages.common.params import load_params
+from stages.common.run import UserError
+from stages.report.table import NAMES, machine
+from tools.review.frames import SHOWN, turned, write_picture
+from tools.review.verdicts import BETWEEN_RUNS, Row, rows
+
+OTHERS = ("drop", "speed", "data")
+SIDES = ("train", "val", "test")
+DETECTIONS, VAL, DATASET = "data/detections/int8.json", "data/split/val.json", "data/dataset"
+
+
+def main() -> None:
+    """Writes the review of the working tree against a commit."""
+    parser = argparse.ArgumentParser(prog="python -m tools.review", description=__doc__)
+    parser.add_argument("base", help="a commit, branch or tag")
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    try:
+        write_text(arguments.out, review(arguments.base, arguments.out))
+    except UserError as error:
+        sys.exit(f"review: {error}")
+    print(arguments.out)
+
+
+def review(base: str, out: Path) -> str:
+    """The page; pictures are written on the way.
+
+    Raises:
+        UserError: there is no such commit, or it has no metrics.
+    """
+    before, after = figures(base), figures(None)
+    try:
+        table = table_of(rows(before, after))
+    except KeyError as error:
+        raise UserError(
+            f"the metrics of {base} lack {error}: an older version wrote them"
+        ) from error
+    parts = [
+        f"# Review against {base}",
+        *table,
+        *machines(before["speed"]["host"], after["speed"]["host"]),
+        "## Parameters",
+        dvc_table("params", base) or "Unchanged.",
+        "## Data",
+        *data_lines(before["data"], after["data"]),
+        "## Frames that INT8 finds right, or no longer",
+        *frame_lines(base, out),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def figures(revision: str | None) -> dict[str, dict]:
+    """What metrics/ holds at a commit; None: in the working tree."""
+    names = {key: f"metrics/accuracy/{key}.json" for key in NAMES}
+    return {
+        "accuracy": {key: metrics_at(revision, path) for key, path in names.items()},
+        **{name: metrics_at(revision, f"metrics/{name}.json") for name in OTHERS},
+    }
+
+
+def metrics_at(revision: str | None, path: str) -> dict:
+    """A metrics file, with its details in their places."""
+    if revision is None:
+        if not Path(path).exists():
+            raise UserError(f"{path} is missing; run `dvc repro`")
+        return flat(json.loads(Path(path).read_text(encoding="utf-8")))
+    shown = subprocess.run(
+        ["git", "show", "--end-of-options", f"{revision}:{path}"], capture_output=True, text=True
+    )
+    if shown.returncode:
+        raise UserError(
+            f"{path} is not in {revision!r}; name a commit that holds it, and fetch that first "
+            "where this is a shallow clone"
+        )
+    return flat(json.loads(shown.stdout))
+
+
+def table_of(changed: list[Row]) -> list[str]:
+    if not changed:
+        return ["No figure changed."]
+    lines = ["| | before | after | |", "| --- | ---: | ---: | --- |"]
+    lines += [f"| {r.figure} | {r.before} | {r.after} | {r.verdict} |" for r in changed]
+    return [
+        "\n".join(lines),
+        "Verdicts: 95 % intervals that overlap are noise. Those of AP are over resamples of the "
+        "val images, those of speed over rounds in which all variants took turns; a speed-up that "
+        f"differs by less than {100 * BETWEEN_RUNS:.0f} % may differ by the run alone.",
+    ]
+
+
+def machines(before: dict, after: dict) -> list[str]:
+    if before == after:
+        return [f"Both measured on {machine(after)}."]
+    return [f"Before on {machine(before)}; after on {machine(after)}: speeds do not compare."]
+
+
+def dvc_table(kind: str, base: str) -> str:
+    """What `dvc params diff` says, as Markdown."""
+    words = [sys.executable, "-m", "dvc", kind, "diff", "--md", base]
+    table = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    return table if len(table.splitlines()) > 2 else ""  # more than its headings
+
+
+def data_lines(before: dict, after: dict) -> list[str]:
+    """Images, boxes and classes of each side, and whether the split leaks."""
+    lines = ["| | before | after |", "| --- | ---: | ---: |"]
+    for side in SIDES:
+        old, new = (counts(data.get(side)) for data in (before, after))
+        lines += [
+            f"| {side}, {name} | {old.get(name, 0)} | {new.get(name, 0)} |"
+            for name in {**old, **new}
+            if old.get(name, 0) != new.get(name, 0)
+        ]
+    leaks = after["crossing"]["judged_images"]
+    leak = f"{leaks} judged images have a near-identical one in train: AP flatters."
+    return [
+        "\n".join(lines) if len(lines) > 2 else "The same number of images and boxes.",
+        leak if leaks else "No judged image has a near-identical one in train.",
+    ]
+
+
+def counts(side: dict | None) -> dict[str, int]:
+    if side is None:
+        return {}
+    classes = {f"boxes of {label}": count for label, count in side["classes"].items()}
+    return {"images": side["images"], "boxes": side["boxes"], **classes}
+
+
+def frame_lines(base: str, out: Path) -> list[str]:
+    """Pictures of frames whose outcome changed."""
+    if not all(Path(path).exists() for path in (DETECTIONS, VAL, DATASET)):
+        return ["Not shown: the data of this commit is not here; `dvc pull` fetches it."]
+    try:
+        before = json.loads(dvc.api.read(DETECTIONS, rev=base))
+        same_images = dvc.api.read(VAL, rev=base) == Path(VAL).read_text(encoding="utf-8")
+    except (DvcException, OSError) as error:
+        kind = type(error).__name__
+        return [f"Not shown: {DETECTIONS} of {base} is in no cache or remote ({kind})."]
+    if not same_images:
+        return ["Not shown: the val images are others than before."]
+    after, coco = json.loads(Path(DETECTIONS).read_text(encoding="utf-8")), read_coco(Path(VAL))
+    confidence = load_params().report.confidence
+    changed = turned(coco, before, after, confidence)
+    lines = []
+    for now_right, words in ((False, "Right before, wrong now"), (True, "Wrong before, right now")):
+        own = [frame for frame in changed if frame.now_right == now_right]
+        lines.append(f"{words}: {len(own)} of {len(coco['images'])} frames.")
+        for number, frame in enumerate(own[:SHOWN]):
+            folder = out.with_name(f"{out.stem}_frames")
+            picture = folder / f"{'right' if now_right else 'wrong'}_{number}.jpg"
+            write_picture(
+                picture, Path(DATASET) / "images", frame.image, coco, [before, after], confidence
+            )
+            place = picture.relative_to(out.parent)
+            lines.append(f"![{frame.image['file_name']}, before above, after below]({place})")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
