@@ -10,6 +10,10 @@ $(if $(filter openvino openvino-dev,$(TOOLCHAIN)),,\
   $(error TOOLCHAIN is $(TOOLCHAIN), expected openvino or openvino-dev))
 TOOLS := $(if $(filter openvino-dev,$(TOOLCHAIN)),$(VENV)-openvino-dev,$(VENV))
 
+# PyTorch for this machine: cpu | cuda | auto, which takes CUDA's where there is an NVIDIA GPU.
+TORCH ?= auto
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
 .DEFAULT_GOAL := help
 .PHONY: help repro audit locked review bench sweep ruler test test-quick lint lock clean
 
@@ -70,7 +74,7 @@ lock: $(INSTALLED)  ## compile requirements/*.in to locked, hashed files
 clean:  ## remove the environment; data, models and metrics stay
 	rm -rf $(VENV)
 
-# $(call install,FOLDER,LISTS): a virtual environment of locked lists, and what follows for it.
+# $(call install,FOLDER,LISTS): a virtual environment of locked lists.
 define install
 @command -v git > /dev/null || { echo "git is missing: install it"; exit 1; }
 @for python in python3 python3.12 python3.11 python3.10; do \
@@ -80,9 +84,7 @@ if [ -z "$$found" ]; then \
   echo "Python 3.10, 3.11 or 3.12 with venv is missing: install one (Debian: python3-venv)"; \
   exit 1; fi; \
 echo "Installing the locked requirements into $(1); the first time takes some minutes"; \
-[ -x $(1)/bin/python ] || $$found -m venv $(1); \
-$(1)/bin/python -m pip install -q --disable-pip-version-check --require-hashes \
-    $(patsubst %,-r requirements/%.txt,$(2))
+$$found requirements/install.py $(1) $(TORCH) $(TORCH_INDEX) $(2)
 endef
 
 $(INSTALLED): requirements/openvino.txt requirements/dev.txt requirements/modelapi.txt pyproject.toml
