@@ -15,7 +15,7 @@ TORCH ?= auto
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help repro audit locked review bench sweep ruler test test-quick lint lock clean
+.PHONY: help repro audit locked review bench sweep ruler test test-all lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,11 +55,11 @@ ruler: $(INSTALLED)  ## compare models/int8 on VIDEO=file with OpenVINO's own be
 	@[ -n "$(VIDEO)" ] || { echo "say which video: make ruler VIDEO=drive.mp4"; exit 1; }
 	@$(RUN) python -m tools.vs_benchmark_app models/int8/yolox.xml "$(VIDEO)"
 
-test: $(INSTALLED) lint  ## check style and run all tests
-	@$(RUN) python -m pytest
-
-test-quick: $(INSTALLED) lint  ## check style and run the tests that take seconds
+test: $(INSTALLED) lint  ## check style and run the tests, some minutes
 	@$(RUN) python -m pytest -m "not slow"
+
+test-all: test  ## the same, then the slow tests: documents, other toolchain, kills, fuzzing
+	@$(RUN) python -m pytest -m slow
 
 lint: $(INSTALLED)  ## check style only
 	@$(RUN) ruff check .
