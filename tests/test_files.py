@@ -1,20 +1,16 @@
-"""Files are written whole or not at all, and a command ends as it says."""
+"""Files are written whole or not at all."""
 
 import errno
-import json
 import os
 import subprocess
 import sys
 import time
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
-from detector import ModelError
 from stages.common import files
-from stages.common import run as cli
 from stages.common.files import atomic_path, exchange, read_json, size_mb, write_json
 from stages.common.metrics import read_metrics, with_details
 from stages.common.run import UserError
@@ -168,34 +164,6 @@ def test_what_is_no_json_is_refused(tmp_path, content):
         (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.json"):
         read_json(tmp_path / "a.json")
-
-
-def example(first: Path, name: str, last: Path | None) -> None:
-    """Does nothing."""
-    raise {"refuse": UserError, "model": ModelError, "stop": KeyboardInterrupt}[name](
-        json.dumps([str(first), str(last)], indent=1)
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "status"),
-    [
-        (["a", "refuse", "b"], 'example: [ "a", "b" ]'),
-        (["a", "refuse"], 'example: [ "a", "None" ]'),
-        (["a", "model"], 'example: [ "a", "None" ]'),
-        (["a", "stop"], 130),
-        (["a"], 2),
-        (["a", "refuse", "b", "c"], 2),
-    ],
-)
-def test_exit_status(monkeypatch, arguments, status):
-    """A text as status is printed on stderr, with exit status 1."""
-    monkeypatch.setattr(sys, "argv", ["stages/example.py", *arguments])
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
-    monkeypatch.setitem(globals(), "__spec__", ModuleSpec("stages.example", None))
-    with pytest.raises(SystemExit) as ended:
-        cli.run_stage(example, ModelError)
-    assert ended.value.code == status
 
 
 def test_metrics_show_some_figures_and_keep_all(tmp_path):

@@ -172,7 +172,7 @@ def test_an_unreadable_frame_is_refused(quantize, tiny_dataset, tmp_path):
     (tmp_path / "dataset/images/default/2.png").write_bytes(b"\x89PNG")
     done = quantize(dataset=tmp_path / "dataset")
     assert done.returncode == 1
-    assert "cannot read the picture" in done.stderr.splitlines()[-1]
+    assert "cannot read the image" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "int8").exists()
 
 

@@ -1,4 +1,4 @@
-"""The clean COCO that `ingest` writes and every later stage reads.
+"""The clean COCO data set that `ingest` writes and every later stage reads.
 
     {"info": {}, "categories": [{"id", "name"}], "images": [{"id", "file_name", "width",
     "height", "sha256", "dhash", "subset", "group"}], "annotations": [{"id", "image_id",
@@ -6,7 +6,7 @@
 
 Category ids run from 1 in the order of the names; class indices of the model are id - 1.
 Boxes are [x, y, width, height] in pixels, inside the image. `sha256` is the hash of the file,
-`dhash` 256 bits that are nearly the same for pictures that look the same, `group` the series
+`dhash` 256 bits that are nearly the same for images that look the same, `group` the series
 that a numbered name belongs to.
 """
 
@@ -23,7 +23,7 @@ LAST_NUMBER = re.compile(r"\d+(?=\D*$)")  # of a name's stem: what frames of one
 
 
 def read_coco(path: Path, boxes_needed: bool = False) -> dict:
-    """Reads a COCO file of this pipeline.
+    """Read a COCO file of this pipeline.
 
     Args:
         path: data/dataset/annotations.json or one of data/split/.
@@ -43,19 +43,19 @@ def read_coco(path: Path, boxes_needed: bool = False) -> dict:
 
 
 def labels_of(coco: dict) -> list[str]:
-    """Class names, in the order of the model's class indices."""
+    """List the class names in the order of the model's class indices."""
     return [category["name"] for category in coco["categories"]]
 
 
 def subset(coco: dict, images: list[dict]) -> dict:
-    """The part of a COCO that belongs to `images`, in their order."""
+    """Return a COCO with only these images, in their order, and their boxes."""
     ids = {image["id"] for image in images}
     boxes = [a for a in coco["annotations"] if a["image_id"] in ids]
     return {**coco, "images": images, "annotations": boxes}
 
 
 def boxes_of(coco: dict) -> dict[int, np.ndarray]:
-    """Boxes by image id: float32 [n, 5], x0, y0, x1, y1 in pixels and the class index."""
+    """Return the boxes by image id: float32 [n, 5], x0, y0, x1, y1 in pixels and class index."""
     rows: dict[int, list] = {image["id"]: [] for image in coco["images"]}
     for annotation in coco["annotations"]:
         x, y, width, height = annotation["bbox"]
@@ -66,14 +66,14 @@ def boxes_of(coco: dict) -> dict[int, np.ndarray]:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Decodes a picture as image_bgr, uint8 [height, width, 3], EXIF rotation ignored.
+    """Decode an image as image_bgr, uint8 [height, width, 3].
 
-    `ingest` has applied the rotation already where there was one.
+    EXIF rotation is ignored: `ingest` has applied it already.
 
     Raises:
-        UserError: the file is missing or not a picture.
+        UserError: the file is missing or not an image.
     """
     image_bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image_bgr is None:
-        raise UserError(f"cannot read the picture {path}; run `dvc repro ingest`")
+        raise UserError(f"cannot read the image {path}; run `dvc repro ingest`")
     return image_bgr

@@ -1,4 +1,4 @@
-"""Reading and writing files so that nobody ever meets half of one."""
+"""Read and write files so that nobody ever sees a half-written one."""
 
 import csv
 import ctypes
@@ -22,12 +22,12 @@ LINUX_AT_FDCWD, LINUX_RENAME_EXCHANGE, MACOS_RENAME_SWAP = -100, 2, 2
 
 @contextmanager
 def atomic_path(out: Path) -> Iterator[Path]:
-    """A temporary path beside `out`, with the same suffix, renamed onto it at the end.
+    """Yield a temporary path with the suffix of `out`, and rename it onto `out` at the end.
 
     The body may make the temporary path a file or a folder. On any exception it is deleted
     and `out` stays as it was. At any moment, killed or not, `out` is the whole old or the whole
-    new one. Only where a file system cannot exchange two names (some network file systems), a
-    folder is missing for the moment between two renames.
+    new one. Only on file systems that cannot exchange two names (some network file systems) is a
+    folder missing for the moment between two renames.
 
     Raises:
         UserError: `out` cannot be written.
@@ -55,12 +55,12 @@ def atomic_path(out: Path) -> Iterator[Path]:
 
 
 def named_outside(error: OSError, folder: Path) -> bool:
-    """Whether an error names a file that is not in `folder`."""
+    """Return whether an error names a file that is not in `folder`."""
     return error.filename is not None and folder not in Path(str(error.filename)).parents
 
 
 def remove_leftovers(out: Path) -> None:
-    """Deletes temporary folders for `out` of processes of this machine that were killed."""
+    """Delete temporary folders for `out` that killed processes of this machine left behind."""
     name = re.compile(rf"\.{re.escape(out.stem)}-([1-9]\d{{0,8}})-[a-z0-9_]{{8}}")
     for path in out.parent.iterdir():
         match = name.fullmatch(path.name)
@@ -79,7 +79,7 @@ def is_running(process_id: int) -> bool:
 
 
 def put_in_place(new: Path, out: Path) -> None:
-    """Renames `new` onto `out`; what was there goes into the folder of `new`."""
+    """Rename `new` onto `out`; what was there moves into the folder of `new`."""
     # rename(2) replaces a file by a file at once, but no folder that holds anything.
     folders = out.is_dir() or new.is_dir()
     if folders and os.path.lexists(out):
@@ -90,7 +90,7 @@ def put_in_place(new: Path, out: Path) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Gives two existing paths each other's name at once; False where that is not possible."""
+    """Exchange the names of two paths in one step; False if the system cannot do that."""
     libc = ctypes.CDLL(None)
     paths = os.fsencode(one.absolute()), os.fsencode(other.absolute())
     try:
@@ -103,7 +103,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def write_json(out: Path, content: Any) -> None:
-    """Writes JSON with sorted keys and indentation, so that a diff of two commits reads well."""
+    """Write JSON with sorted keys and indentation, so that a diff of two commits reads well."""
     write_text(out, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
@@ -117,14 +117,14 @@ def write_bytes(out: Path, content: bytes) -> None:
 
 
 def write_csv(out: Path, heading: tuple[str, ...], rows: Iterable[tuple]) -> None:
-    """Writes a table with one line of headings."""
+    """Write a table with one line of headings."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([heading, *rows])
     write_text(out, text.getvalue())
 
 
 def read_json(path: Path) -> Any:
-    """Parses a JSON file.
+    """Parse a JSON file.
 
     Raises:
         UserError: the file is missing, not UTF-8 or not JSON.
@@ -140,6 +140,6 @@ def read_json(path: Path) -> Any:
 
 
 def size_mb(path: Path) -> float:
-    """The size of a file, or of all files in a folder, in MB (10**6 bytes), 3 digits."""
+    """Return the size of a file, or of all files in a folder, in MB (10**6 bytes), 3 digits."""
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
     return round(sum(p.stat().st_size for p in files) / 1e6, 3)

@@ -1,17 +1,20 @@
 """A stage as a command: its options, and files that cannot be read or written."""
 
 import errno
+import json
 import os
 import resource
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
-from stages.common import run as cli
-from stages.common.run import parser_of
+from detector import ModelError
+from stages.common import run as runner
+from stages.common.run import UserError, explain, parser_of
 
 # A stage as any other: it writes IN to OUT, with a file that may be missing on the way.
 STAGE = """
@@ -117,4 +120,32 @@ def test_an_error_of_a_file_ends_in_one_line(tmp_path, case):
     ],
 )
 def test_any_error_of_a_file_is_explained(error, told):
-    assert told in cli.explain(error)
+    assert told in explain(error)
+
+
+def example(first: Path, name: str, last: Path | None) -> None:
+    """Does nothing."""
+    raise {"refuse": UserError, "model": ModelError, "stop": KeyboardInterrupt}[name](
+        json.dumps([str(first), str(last)], indent=1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["a", "refuse", "b"], 'example: [ "a", "b" ]'),
+        (["a", "refuse"], 'example: [ "a", "None" ]'),
+        (["a", "model"], 'example: [ "a", "None" ]'),
+        (["a", "stop"], 130),
+        (["a"], 2),
+        (["a", "refuse", "b", "c"], 2),
+    ],
+)
+def test_exit_status(monkeypatch, arguments, status):
+    """A text as status is printed on stderr, with exit status 1."""
+    monkeypatch.setattr(sys, "argv", ["stages/example.py", *arguments])
+    monkeypatch.setattr(runner.signal, "signal", lambda *_: None)
+    monkeypatch.setitem(globals(), "__spec__", ModuleSpec("stages.example", None))
+    with pytest.raises(SystemExit) as ended:
+        runner.run_stage(example, ModelError)
+    assert ended.value.code == status
