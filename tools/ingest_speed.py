@@ -1,15 +1,16 @@
-"""How fast `ingest` is, and how much memory it takes, against decoding alone.
+"""Measure speed and memory of the stage `ingest` against plain decoding.
 
     python -m tools.ingest_speed [--images 10000] [--repeats 2] [--zip]
 
-Writes that many JPEG pictures of 1280x720 (about 150 KB each) as an export into a temporary folder
-and runs, in turn and each as a process of its own: the stage, which decodes, hashes and copies
-every picture; a loop that only decodes with cv2.imread; and the same loop on all cores. Prints
-the median of each. Needs 4 MB of disk for ten pictures, and a quarter of an hour for 10,000 on
-two cores.
+Writes that many JPEG images of 1280x720 (about 150 KB each) as a CVAT export and runs, one after
+the other and each in a process of its own: the stage, which decodes, hashes and copies every image;
+a loop of cv2.imread; and the same loop with a thread per core. Prints medians. Needs 0.4 MB of disk
+per image, and a quarter of an hour for 10,000 images on two cores.
 """
 
 import argparse
+import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -19,7 +20,10 @@ from pathlib import Path
 from statistics import median
 from zipfile import ZipFile
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.params_file import ROOT, write_params
+
+WIDTH, HEIGHT = 1280, 720
+CONTENTS = 24  # different images; the others repeat them with another comment
 DECODE = """
 import os, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -39,63 +43,91 @@ def main() -> None:
     parser.add_argument("--zip", action="store_true", help="give the stage a zip, not a folder")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder, out = Path(scratch, "export"), Path(scratch, "out")
-        make = [sys.executable, "-m", "tools.pictures", str(folder), str(arguments.images)]
-        subprocess.run(make, cwd=ROOT, check=True)
+        folder = Path(scratch, "export")
+        # In a process of its own: see `measure`.
+        spawn = multiprocessing.get_context("spawn")
+        writer = spawn.Process(target=write_export, args=(folder, arguments.images))
+        writer.start()
+        writer.join()
         export = as_zip(folder, Path(scratch, "export.zip")) if arguments.zip else folder
-        stage = [sys.executable, "-m", "stages.ingest.__main__", str(export), str(out)]
-        decode = [sys.executable, "-c", DECODE, str(folder)]
+        write_params(Path(scratch), {"data.export": str(export)})
         commands = {
-            "ingest": stage,
-            "cv2.imread, one thread": [*decode, "1"],
-            "cv2.imread, a thread a core": [*decode, str(os.cpu_count())],
+            "ingest": ["-m", "stages.ingest", "dataset"],
+            "cv2.imread, one thread": ["-c", DECODE, str(folder), "1"],
+            "cv2.imread, a thread per core": ["-c", DECODE, str(folder), str(os.cpu_count())],
         }
         runs = {name: [] for name in commands}
         for _ in range(arguments.repeats):
             for name, command in commands.items():
-                runs[name].append(measured(command, Path(scratch)))
+                runs[name].append(measure(command, Path(scratch)))
     print_table(runs, arguments.images)
 
 
+def write_export(folder: Path, count: int) -> None:
+    """Write a CVAT export of JPEG images that differ in their bytes, with one box each."""
+    import cv2
+    import numpy as np
+
+    def jpeg(seed: int) -> bytes:
+        """Soft shapes under the noise of a camera."""
+        rng = np.random.default_rng(seed)
+        soft = cv2.resize(rng.integers(0, 256, (18, 32, 3), np.uint8), (WIDTH, HEIGHT))
+        noise = cv2.GaussianBlur(rng.normal(0, 14, soft.shape).astype(np.float32), (0, 0), 0.8)
+        image_bgr = np.clip(soft + noise, 0, 255).astype(np.uint8)
+        return cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, 83])[1].tobytes()
+
+    coco = {"categories": [{"id": 1, "name": "plate"}], "images": [], "annotations": []}
+    (folder / "annotations").mkdir(parents=True)
+    (folder / "images/default").mkdir(parents=True)
+    contents = [jpeg(seed) for seed in range(min(CONTENTS, count))]
+    for number in range(1, count + 1):
+        data, name = contents[number % len(contents)], f"frame_{number:06d}.jpg"
+        # A comment behind the start marker makes the bytes unique.
+        comment = b"\xff\xfe" + (len(name) + 2).to_bytes(2, "big") + name.encode()
+        (folder / "images/default" / name).write_bytes(data[:2] + comment + data[2:])
+        coco["images"].append({"id": number, "file_name": name, "width": WIDTH, "height": HEIGHT})
+        box = {"id": number, "image_id": number, "category_id": 1, "bbox": [100, 200, 80, 24]}
+        coco["annotations"].append(box)
+    (folder / "annotations/instances_default.json").write_text(json.dumps(coco))
+
+
 def as_zip(folder: Path, path: Path) -> Path:
-    """The folder as a zip without compression, as CVAT writes it."""
+    """Write the folder as a zip without compression, as CVAT does."""
     with ZipFile(path, "w") as archive:
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                archive.write(file, file.relative_to(folder))
+        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+            archive.write(file, file.relative_to(folder))
     return path
 
 
-def measured(command: list[str], folder: Path) -> tuple[float, float]:
-    """Seconds and peak memory in MB (10**6 bytes) of a process.
+def measure(arguments: list[str], folder: Path) -> tuple[float, float]:
+    """Run Python in a folder; return seconds and peak memory in MB (10**6 bytes).
 
     On Linux the peak is never below that of the process that starts it, which is why this module
-    loads nothing large.
+    imports nothing large.
 
     Raises:
-        RuntimeError: it failed.
+        CalledProcessError: it failed.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    begin = time.perf_counter()
+    command, begin = [sys.executable, *arguments], time.perf_counter()
     child = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - begin
     if status:
-        raise RuntimeError(f"{' '.join(command[:3])} ended with status {status}")
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
+        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), command[:3])
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
     return seconds, usage.ru_maxrss * unit / 1e6
 
 
 def print_table(runs: dict[str, list[tuple[float, float]]], images: int) -> None:
-    """Images a second, their ratio to the decoding loop, and memory; medians of the repeats."""
+    """Print images per second, their ratio to the decoding loop, and memory."""
     rates = {name: images / median(s for s, _ in values) for name, values in runs.items()}
     base = rates["cv2.imread, one thread"]
-    print(f"{images} pictures, {os.cpu_count()} cores, {len(runs['ingest'])} repeats")
-    print(f"{'':28}{'images/s':>10}{'ratio':>8}{'peak MB':>10}")
+    print(f"{images} images, {os.cpu_count()} cores, {len(runs['ingest'])} repeats")
+    print(f"{'':30}{'images/s':>10}{'ratio':>8}{'peak MB':>10}")
     for name, values in runs.items():
         peak_mb = max(peak for _, peak in values)
-        print(f"{name:28}{rates[name]:10.0f}{rates[name] / base:8.2f}{peak_mb:10.0f}")
+        print(f"{name:30}{rates[name]:10.0f}{rates[name] / base:8.2f}{peak_mb:10.0f}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Our throughput as a share of what OpenVINO's own benchmark_app measures of the same file.
+"""Compare our throughput with that of OpenVINO's benchmark_app on the same model file.
 
     python -m tools.vs_benchmark_app MODEL.xml VIDEO [--seconds 4] [--rounds 5]
 
-benchmark_app runs for some seconds in a process of its own, then our inference alone, then ours
-from decoding the video to drawn boxes; so in turns. Prints medians, and the median of the shares
-within a round with the lowest and the highest.
+In every round benchmark_app runs for some seconds in its own process, then our inference alone,
+then ours from the video file to drawn boxes. Prints median FPS, and the median share of
+benchmark_app within a round with the lowest and the highest.
 """
 
 import argparse
@@ -20,8 +20,7 @@ from detector.core.boxes import letterbox
 from detector.runtime.detector import Detector
 from stages.benchmark.modes import end_to_end_fps, throughput_fps
 
-THROUGHPUT = re.compile(r"Throughput:\s+([\d.]+) FPS")
-APP = "from openvino.tools.benchmark.main import main; main()"
+BENCHMARK_APP = "from openvino.tools.benchmark.main import main; main()"
 
 
 def main() -> None:
@@ -34,47 +33,33 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    print_shares(measure(**vars(arguments)))
-
-
-def measure(model: Path, video: Path, seconds: float, rounds: int) -> dict[str, list[float]]:
-    """Frames a second of each round, by what was measured."""
-    measured: dict[str, list[float]] = {"benchmark_app": [], "inference": [], "end to end": []}
-    image_bgr = cv2.VideoCapture(str(video)).read()[1]
-    for _ in range(rounds):
-        measured["benchmark_app"].append(benchmark_app_fps(model, seconds))
-        with Detector(model, throughput=True) as detector:
-            canvas_bgr = letterbox(image_bgr, detector.backend.input_hw)
-            measured["inference"].append(throughput_fps(detector.backend, canvas_bgr, seconds))
-            measured["end to end"].append(end_to_end_fps(detector, video, seconds))
-    return measured
-
-
-def benchmark_app_fps(model: Path, seconds: float) -> float:
-    """What `benchmark_app -hint throughput` says, in a process of its own."""
-    words = [
-        "-m",
-        str(model),
-        "-d",
-        "CPU",
-        "-hint",
-        "throughput",
-        "-t",
-        str(max(1, round(seconds))),
+    rounds = [
+        measure(arguments.model, arguments.video, arguments.seconds)
+        for _ in range(arguments.rounds)
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", APP, *words], capture_output=True, text=True, check=True
-    )
-    return float(THROUGHPUT.search(done.stdout)[1])
-
-
-def print_shares(measured: dict[str, list[float]]) -> None:
-    print("| measured | FPS | share of benchmark_app | lowest and highest |")
+    print("| measured | FPS | share of benchmark_app | lowest to highest |")
     print("| --- | ---: | ---: | ---: |")
-    for name, fps in measured.items():
-        shares = [100 * a / b for a, b in zip(fps, measured["benchmark_app"], strict=True)]
+    for name in rounds[0]:
+        shares = [100 * fps[name] / fps["benchmark_app"] for fps in rounds]
         ends = f"{min(shares):.0f} to {max(shares):.0f} %"
-        print(f"| {name} | {median(fps):.1f} | {median(shares):.0f} % | {ends} |")
+        fps = median(fps[name] for fps in rounds)
+        print(f"| {name} | {fps:.1f} | {median(shares):.0f} % | {ends} |")
+
+
+def measure(model: Path, video: Path, seconds: float) -> dict[str, float]:
+    """Run one round; return frames per second."""
+    options = ["-m", str(model), "-d", "CPU", "-hint", "throughput", "-t", f"{max(1, seconds):.0f}"]
+    command = [sys.executable, "-c", BENCHMARK_APP, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    app_fps = float(re.search(r"Throughput:\s+([\d.]+) FPS", done.stdout)[1])
+    image_bgr = cv2.VideoCapture(str(video)).read()[1]
+    with Detector(model, throughput=True) as detector:
+        canvas_bgr = letterbox(image_bgr, detector.backend.input_hw)
+        return {
+            "benchmark_app": app_fps,
+            "inference": throughput_fps(detector.backend, canvas_bgr, seconds),
+            "end to end": end_to_end_fps(detector, video, seconds),
+        }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,22 @@
+"""The project's params.yaml with some values changed, for stages that run elsewhere."""
+
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def write_params(folder: Path, changes: dict[str, object]) -> None:
+    """Write params.yaml into a folder.
+
+    Args:
+        folder: is created if it does not exist.
+        changes: new values by name, for example {"train.seed": 1}.
+    """
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        section, name = key.split(".")
+        params[section][name] = value
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
