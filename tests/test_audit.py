@@ -186,7 +186,7 @@ def test_verdict(case, change, said):
     boxes = measure(coco, (300, 500))
     on_side = dict(zip(("train", "val"), change.get("on", (1, 1)), strict=True))
     table = [{"label": "plate", "sides": on_side}]
-    pairs = [{"sides": change["pair"]}] if "pair" in change else []
+    pairs = [{"splits": change["pair"]}] if "pair" in change else []
     twins = {"near_duplicate_pairs": len(pairs), "near_duplicates": pairs}
     sides = [change.get("side", "train")]
     sentences = verdict(coco, boxes, table, sides, twins, doubts(boxes, ["plate"]))
@@ -208,7 +208,7 @@ def folder(tmp_path):
     write_json(tmp_path / "dataset/report.json", {"repairs": repairs, "warnings": []})
     for side, images in {"train": coco["images"][:4], "val": coco["images"][4:]}.items():
         write_json(tmp_path / f"split/{side}.json", {**coco, "images": images})
-    pair = {"images": ["default/f1.png", "default/f6.png"], "bits": 12, "sides": ["train", "val"]}
+    pair = {"images": ["default/f1.png", "default/f6.png"], "bits": 12, "splits": ["train", "val"]}
     twins = {"near_duplicates": [pair], "near_duplicate_pairs": 1}
     write_json(tmp_path / "split/report.json", twins)
     params = {"data": {"export": "x.zip"}, "model": {"input_hw": [96, 160]}}
@@ -249,7 +249,7 @@ def test_the_page(run_stage, folder):
 
 
 def test_a_split_of_another_data_set_is_refused(run_stage, folder):
-    pair = {"images": ["default/f1.png", "gone.png"], "bits": 1, "sides": ["train", "train"]}
+    pair = {"images": ["default/f1.png", "gone.png"], "bits": 1, "splits": ["train", "train"]}
     twins = {"near_duplicates": [pair], "near_duplicate_pairs": 1}
     write_json(folder / "split/report.json", twins)
     done = run_stage("audit", "dataset", "split", "audit.html", cwd=folder)

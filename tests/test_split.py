@@ -1,4 +1,4 @@
-"""Split: sides by content, stable, with boxes on both and no picture judged by its twin."""
+"""Splits depend on content, are stable, and keep near duplicates together."""
 
 import hashlib
 import json
@@ -15,22 +15,25 @@ from stages.common.metrics import read_metrics
 from stages.common.params import Split
 from stages.common.run import UserError
 from stages.split.__main__ import main
-from stages.split.assign import sides_of, without_twins
-from stages.split.assign_splits import (
-    SIDES,
+from stages.split.calibration_order import calibration_order
+from stages.split.groups import (
+    MAX_BITS,
+    SPLITS,
     TOLERANCE,
-    draw_sides,
-    place,
+    assign_splits,
+    cluster,
+    find_near_duplicates,
+    group_keys,
+    hashes_of,
+    position,
     shares_of,
-    side_of_subset,
+    split_groups,
+    split_of_subset,
 )
-from stages.split.calibration_order import spread_out
-from stages.split.groups import unit_keys
-from stages.split.near_duplicates import MAX_BITS, clusters, codes_of, twins
-from stages.split.split_report import crossing
+from stages.split.split_report import count_crossing
 
 
-def picture(name: str, look: object = None, changed_bits: int = 0, **more) -> dict:
+def image_entry(name: str, look: object = None, changed_bits: int = 0, **more) -> dict:
     """An entry of `images`; `look` is what it shows, with that many bits of its hash changed."""
     digest = hashlib.sha256(str(name if look is None else look).encode()).digest()
     bits = np.unpackbits(np.frombuffer(digest, np.uint8))
@@ -61,41 +64,42 @@ def coco_of(images: list[dict], classes: list[list[int]] | None = None) -> dict:
 
 
 def split(coco: dict, **params) -> dict[str, str]:
-    """The side of each image by its name, `-` for those left out."""
+    """The split of each image by its name, `-` for those left out."""
     params, images = Split(**params), coco["images"]
-    keys = unit_keys(images, codes_of(images), params.group_by, params.block)
-    sides = without_twins(sides_of(coco, keys, params), codes_of(images))
-    names = [*SIDES, "-"]
-    return {i["file_name"]: names[s] for i, s in zip(images, sides.tolist(), strict=True)}
+    hashes = hashes_of(images)
+    keys = group_keys(images, hashes, params.group_by, params.block)
+    splits = assign_splits(coco, keys, hashes, params)
+    names = [*SPLITS, "-"]
+    return {i["file_name"]: names[s] for i, s in zip(images, splits.tolist(), strict=True)}
 
 
 def photos(count: int, start: int = 0) -> list[dict]:
-    return [picture(f"photo{n}") for n in range(start, start + count)]
+    return [image_entry(f"photo{n}") for n in range(start, start + count)]
 
 
 def drive(name: str, count: int, same_for: int = 1) -> list[dict]:
     """Numbered frames of a drive; the picture changes every `same_for` frames."""
-    return [picture(f"{name}_{n:05d}", f"{name} {n // same_for}", group=f"default/{name}_#")
+    return [image_entry(f"{name}_{n:05d}", f"{name} {n // same_for}", group=f"default/{name}_#")
             for n in range(count)]  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 300), st.floats(0.1, 0.9), st.integers(0, 99))
-def test_the_shares_are_kept_and_both_sides_have_images(count, ratio, seed):
-    sides = list(split(coco_of(photos(count)), ratio=ratio, seed=seed).values())
-    assert {"train", "val"} <= set(sides)
-    assert abs(sides.count("train") - ratio * count) <= max(1, TOLERANCE * count + 1e-9)
+def test_the_shares_are_kept_and_both_splits_have_images(count, ratio, seed):
+    splits = list(split(coco_of(photos(count)), ratio=ratio, seed=seed).values())
+    assert {"train", "val"} <= set(splits)
+    assert abs(splits.count("train") - ratio * count) <= max(1, TOLERANCE * count + 1e-9)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(150, 400), st.integers(1, 200), st.integers(0, 99), st.randoms())
-def test_an_image_keeps_its_side_when_others_come_and_the_order_changes(count, more, seed, rng):
+def test_an_image_keeps_its_split_when_others_come_and_the_order_changes(count, more, seed, rng):
     before = split(coco_of(photos(count)), seed=seed)
     listed = photos(count + more)
     rng.shuffle(listed)
     after = split(coco_of(listed), seed=seed)
     by_hash = {
-        name: SIDES[int(place(image["sha256"], seed) >= 0.75)]
+        name: SPLITS[int(position(image["sha256"], seed) >= 0.75)]
         for image in photos(count)
         for name in [image["file_name"]]
     }
@@ -122,38 +126,38 @@ def test_names_and_ids_make_no_difference_and_seeds_do():
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 15), min_size=8, max_size=80), st.integers(0, 99))
-def test_twins_stay_together(looks, seed):
+def test_near_duplicates_stay_together(looks, seed):
     if len(set(looks)) < 2:
         return
-    images = [picture(f"p{n}", look, n % 20) for n, look in enumerate(looks)]
-    sides = list(split(coco_of(images), seed=seed).values())
-    assert sides == list(split(coco_of(images[::-1]), seed=seed).values())[::-1]
-    of_look = {look: {s for s, other in zip(sides, looks, strict=True) if other == look}
+    images = [image_entry(f"p{n}", look, n % 20) for n, look in enumerate(looks)]
+    splits = list(split(coco_of(images), seed=seed).values())
+    assert splits == list(split(coco_of(images[::-1]), seed=seed).values())[::-1]
+    of_look = {look: {s for s, other in zip(splits, looks, strict=True) if other == look}
                for look in looks}  # fmt: skip
     assert all(len(found) == 1 for found in of_look.values())
-    assert "-" not in sides
+    assert "-" not in splits
 
 
 @pytest.mark.parametrize(("bits", "together"), [(0, True), (MAX_BITS, True), (MAX_BITS + 1, False)])
-def test_twins_are_pictures_whose_hashes_differ_in_few_bits(bits, together):
-    codes = codes_of([picture("a", 1), picture("b", 2), picture("c", 1, bits)])
-    assert [(i, js.tolist(), b.tolist()) for i, js, b in twins(codes)] == (
+def test_near_duplicates_are_images_whose_hashes_differ_in_few_bits(bits, together):
+    codes = hashes_of([image_entry("a", 1), image_entry("b", 2), image_entry("c", 1, bits)])
+    assert [(i, js.tolist(), b.tolist()) for i, js, b in find_near_duplicates(codes)] == (
         [(0, [2], [bits])] if together else []
     )
-    assert clusters(codes).tolist() == ([0, 1, 0] if together else [0, 1, 2])
+    assert cluster(codes).tolist() == ([0, 1, 0] if together else [0, 1, 2])
 
 
-def test_twins_are_found_across_the_blocks_in_which_they_are_looked_for():
+def test_near_duplicates_are_found_across_blocks_of_rows():
     looks = [n % 300 for n in range(700)]
-    codes = codes_of([picture(f"p{n}", look) for n, look in enumerate(looks)])
-    found = {(i, int(j)) for i, js, _ in twins(codes) for j in js}
+    codes = hashes_of([image_entry(f"p{n}", look) for n, look in enumerate(looks)])
+    found = {(i, int(j)) for i, js, _ in find_near_duplicates(codes) for j in js}
     assert found == {(i, j) for i in range(700) for j in range(i + 1, 700) if looks[i] == looks[j]}
-    assert clusters(codes).tolist() == looks
+    assert cluster(codes).tolist() == looks
 
 
-def test_a_chain_of_twins_is_one_cluster():
-    chain = [picture(f"p{n}", 1, 40 * n) for n in range(5)]
-    assert clusters(codes_of([*chain, picture("other")])).tolist() == [0, 0, 0, 0, 0, 5]
+def test_a_chain_of_near_duplicates_is_one_cluster():
+    chain = [image_entry(f"p{n}", 1, 40 * n) for n in range(5)]
+    assert cluster(hashes_of([*chain, image_entry("other")])).tolist() == [0, 0, 0, 0, 0, 5]
 
 
 DRIVES = [*drive("a", 30), *drive("b", 60), *drive("c", 90)]
@@ -162,16 +166,16 @@ DRIVES = [*drive("a", 30), *drive("b", 60), *drive("c", 90)]
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 999), st.permutations(DRIVES))
 def test_groups_by_pattern_are_never_cut(seed, listed):
-    sides = split(coco_of(listed), group_by=r"/(\w+)_\d+", seed=seed)
+    splits = split(coco_of(listed), group_by=r"/(\w+)_\d+", seed=seed)
     for name in "abc":
-        assert len({s for file, s in sides.items() if f"/{name}_" in file}) == 1
-    assert {"train", "val"} == set(sides.values())
+        assert len({s for file, s in splits.items() if f"/{name}_" in file}) == 1
+    assert {"train", "val"} == set(splits.values())
 
 
-def test_blocks_of_time_are_never_cut_and_twins_at_their_seams_are_left_out():
+def test_blocks_of_time_are_never_cut_and_near_duplicates_at_their_boundaries_are_left_out():
     images = drive("a", 300, same_for=7)
-    sides = split(coco_of(images), group_by="time", block=20, seed=3)
-    order = [sides[image["file_name"]] for image in images]
+    splits = split(coco_of(images), group_by="time", block=20, seed=3)
+    order = [splits[image["file_name"]] for image in images]
     blocks = [set(order[start : start + 20]) - {"-"} for start in range(0, 300, 20)]
     assert all(len(found) <= 1 for found in blocks)
     for n in range(299):
@@ -182,8 +186,8 @@ def test_blocks_of_time_are_never_cut_and_twins_at_their_seams_are_left_out():
 
 @pytest.mark.parametrize("group_by", ["none", "time", r"_(\d)\d*$"])
 def test_names_without_number_or_match_are_groups_of_their_own(group_by):
-    images = [picture(name) for name in "abcdefgh"]
-    keys = unit_keys(images, codes_of(images), group_by, 30)
+    images = [image_entry(name) for name in "abcdefgh"]
+    keys = group_keys(images, hashes_of(images), group_by, 30)
     assert keys == [image["sha256"] for image in images]
 
 
@@ -192,12 +196,12 @@ def test_names_without_number_or_match_are_groups_of_their_own(group_by):
     [("Train", 0), ("training", 0), ("train2017", 0), ("Validation", 1), ("val", 1), ("valid", 1),
      ("Test", 2), ("testing", 2), ("default", None), ("trainee", None), ("contest", None)],
 )  # fmt: skip
-def test_sides_that_subsets_are_named_after(subset_name, side):
-    assert side_of_subset(subset_name) == side
+def test_splits_that_subsets_are_named_after(subset_name, side):
+    assert split_of_subset(subset_name) == side
 
 
 def subsets(**counts: int) -> list[dict]:
-    return [picture(f"{name}{n}", subset=name) for name, count in counts.items()
+    return [image_entry(f"{name}{n}", subset=name) for name, count in counts.items()
             for n in range(count)]  # fmt: skip
 
 
@@ -213,8 +217,8 @@ def subsets(**counts: int) -> list[dict]:
 )  # fmt: skip
 def test_subsets_of_the_export_are_kept(counts, expected):
     images = subsets(**counts)
-    sides = split(coco_of(images))
-    assert {(i["subset"], sides[i["file_name"]]) for i in images} == expected
+    splits = split(coco_of(images))
+    assert {(i["subset"], splits[i["file_name"]]) for i in images} == expected
     ignored = split(coco_of(images), use_subsets=False)
     alike = [{**image, "subset": "default"} for image in images]
     assert ignored == split(coco_of(alike))
@@ -223,16 +227,16 @@ def test_subsets_of_the_export_are_kept(counts, expected):
 def test_the_same_picture_in_two_subsets_is_not_judged():
     images = [
         *subsets(Train=5, Validation=4, Test=4),
-        picture("v", 1, subset="Validation"),
-        picture("t", 1, 9, subset="Train"),
-        picture("z", 2, subset="Test"),
-        picture("y", 2, 9, subset="Validation"),
+        image_entry("v", 1, subset="Validation"),
+        image_entry("t", 1, 9, subset="Train"),
+        image_entry("z", 2, subset="Test"),
+        image_entry("y", 2, 9, subset="Validation"),
     ]
-    sides = split(coco_of(images))
-    assert [sides[f"default/{name}.jpg"] for name in "vtzy"] == ["-", "train", "-", "val"]
+    splits = split(coco_of(images))
+    assert [splits[f"default/{name}.jpg"] for name in "vtzy"] == ["-", "train", "-", "val"]
 
 
-def test_a_test_side_takes_from_val_alone():
+def test_a_test_split_takes_from_val_alone():
     images = photos(200)
     without, with_test = (split(coco_of(images), test=share) for share in (0.0, 0.1))
     for name, side in without.items():
@@ -242,38 +246,40 @@ def test_a_test_side_takes_from_val_alone():
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 9999))
-def test_classes_are_on_both_sides_as_far_as_groups_allow(seed):
+def test_classes_are_in_both_splits_as_far_as_groups_allow(seed):
     rng = random.Random(seed)
     classes = [[rng.choice([1, 1, 1, 1, 2])] for _ in range(60)]
     for rare, image in zip((3, 3, 4), rng.sample(range(60), 3), strict=True):
         classes[image].append(rare)
     coco = coco_of(photos(60), classes)
-    sides = split(coco, seed=seed)
-    side_of = {image["id"]: sides[image["file_name"]] for image in coco["images"]}
+    splits = split(coco, seed=seed)
+    side_of = {image["id"]: splits[image["file_name"]] for image in coco["images"]}
     present = {c: {side_of[b["image_id"]] for b in coco["annotations"] if b["category_id"] == c}
                for c in (1, 2, 3, 4)}  # fmt: skip
     assert [len(present[c]) for c in (1, 2, 3, 4)] == [2, 2, 2, 1]
 
 
-def test_the_units_nearest_to_the_cut_change_sides():
+def test_the_groups_nearest_to_a_boundary_change_splits():
     places = np.array([0.1, 0.2, 0.3, 0.74, 0.6, 0.7])
-    sides = draw_sides(places, np.ones((6, 2), int), shares_of(0.75, 0))
-    assert sides.tolist() == [0, 0, 0, 1, 0, 0]
+    splits = split_groups(places, np.ones((6, 2), int), shares_of(0.75, 0))
+    assert splits.tolist() == [0, 0, 0, 1, 0, 0]
     places = np.array([0.1, 0.2, 0.49, 0.6, 0.65, 0.68, 0.71, 0.73])
-    sides = draw_sides(places, np.ones((8, 2), int), shares_of(0.5, 0.25))
-    assert sides.tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
+    splits = split_groups(places, np.ones((8, 2), int), shares_of(0.5, 0.25))
+    assert splits.tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
 
 
 def test_crossing_counts_pairs_and_judged_images():
-    codes = codes_of([picture("a", 1), picture("b", 1), picture("c", 1), picture("d", 2)])
-    for sides, expected in {
+    codes = hashes_of(
+        [image_entry("a", 1), image_entry("b", 1), image_entry("c", 1), image_entry("d", 2)]
+    )
+    for splits, expected in {
         (0, 0, 0, 1): (0, 0),
         (0, 1, 1, 0): (2, 2),
         (1, 0, 1, 0): (2, 2),
         (1, 2, 2, 0): (2, 0),
         (0, -1, 1, 1): (1, 1),
     }.items():
-        found = crossing(codes, np.array(sides))
+        found = count_crossing(codes, np.array(splits))
         assert (found["pairs"], found["judged_images"]) == expected
 
 
@@ -284,15 +290,15 @@ def test_any_first_images_of_calibration_show_some_of_everything():
     boxes = {i["id"]: [{"id": 1, "category_id": 2 if i["id"] in rare else 1,
                         "bbox": [0, 0, 40, 40] if i["id"] % 50 == 3 else [0, 0, 4, 4]}]
              for i in images if i["id"] % 4}  # fmt: skip
-    order = spread_out(images, boxes, units, seed=0)
+    order = calibration_order(images, boxes, units, seed=0)
     assert sorted(i["id"] for i in order) == [i["id"] for i in images]
     first = {i["id"] for i in order[:12]}
     assert rare <= first
     assert {i["group"] for i in order[:12]} == {"default/a_#", "default/b_#"}
     assert any(n % 50 == 3 for n in first)
     assert any(n not in boxes for n in first)
-    assert order == spread_out(images[::-1], boxes, units, seed=0)
-    assert order != spread_out(images, boxes, units, seed=1)
+    assert order == calibration_order(images[::-1], boxes, units, seed=0)
+    assert order != calibration_order(images, boxes, units, seed=1)
 
 
 def run(tmp_path, monkeypatch, coco: dict, params: str = "split: {}") -> dict:
@@ -317,7 +323,7 @@ def test_files_written(tmp_path, monkeypatch, capsys):
     assert ids["train"] | ids["val"] == set(range(1, 41))
     assert not ids["train"] & ids["val"]
     assert lists["val"] == subset(coco, lists["val"]["images"])
-    assert report["sides"]["val"]["images"] == len(ids["val"])
+    assert report["splits"]["val"]["images"] == len(ids["val"])
     counts = read_metrics(tmp_path / "data.json")
     assert counts["train"]["classes"] == {"c1": len(ids["train"])}
     captured = capsys.readouterr()
@@ -340,13 +346,13 @@ def test_the_report_says_how_far_a_split_would_leak(tmp_path, monkeypatch, capsy
     assert "40 of 100 file names do not match" in " ".join(report["warnings"])
 
 
-def test_a_class_on_one_side_is_a_warning_by_name(tmp_path, monkeypatch):
+def test_a_class_in_one_split_is_a_warning_by_name(tmp_path, monkeypatch):
     coco = coco_of(photos(40), [[1]] * 39 + [[1, 2]])
     (warning,) = [w for w in run(tmp_path, monkeypatch, coco)["warnings"] if "class" in w]
     assert "'c2'" in warning
 
 
-ONE_LOOK = [picture(f"p{n}", look=1) for n in range(5)]
+ONE_LOOK = [image_entry(f"p{n}", look=1) for n in range(5)]
 
 
 @pytest.mark.parametrize(
@@ -364,7 +370,7 @@ def test_what_cannot_be_split_is_refused(tmp_path, monkeypatch, images, params, 
     assert not (tmp_path / "split").exists()
 
 
-def test_a_side_without_boxes_is_refused(tmp_path, monkeypatch):
+def test_a_split_without_boxes_is_refused(tmp_path, monkeypatch):
     coco = coco_of(photos(40), [[1]] + [[]] * 39)
     with pytest.raises(UserError, match="with no box among them"):
         run(tmp_path, monkeypatch, coco)

@@ -79,7 +79,7 @@ def near_duplicates(twins: dict) -> str:
 
 def crosses(pair: dict) -> bool:
     """Whether one of two pictures judges what was trained on the other."""
-    return len(set(pair["sides"])) == 2 and NO_SIDE not in pair["sides"]
+    return len(set(pair["splits"])) == 2 and NO_SIDE not in pair["splits"]
 
 
 def left_out(sides: list[str]) -> str:

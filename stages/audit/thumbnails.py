@@ -50,7 +50,7 @@ def pairs(coco: dict, boxes: Boxes, twins: dict) -> list[Pair]:
     rows_of = rows_by_image(boxes, len(coco["images"]))
     found = []
     for pair in twins["near_duplicates"][:PAIRS]:
-        both = zip(pair["images"], pair["sides"], strict=True)
+        both = zip(pair["images"], pair["splits"], strict=True)
         first, second = (
             Tile(Shot(row_of[name], rows_of[row_of[name]]), name, (side,)) for name, side in both
         )

@@ -1,18 +1,19 @@
-"""Split: which images train, which judge, which calibrate. Lists, never copies.
+"""Split the data set into train, val, test and calibration lists. Images are not copied.
 
 In:   data/dataset/annotations.json   the clean COCO of `ingest`
-Out:  data/split/train.json           COCO of the images that are trained on
-      data/split/val.json             COCO of the images that every accuracy is measured on
-      data/split/test.json            the same for a final judgement, where there is such a side
+Out:  data/split/train.json           COCO of the images for training
+      data/split/val.json             COCO of the images on which every accuracy is measured
+      data/split/test.json            COCO of the test images, if split.test is above 0 or the
+                                      export has a test subset
       data/split/calibration.json     the train images in the order in which `quantize` takes
-                                      them for calibration: any first N are a fair sample
-      data/split/report.json          what each side holds, and how far the split would leak
-      metrics/data.json               the counts of it, for review
+                                      them: the first N are a varied sample for any N
+      data/split/report.json          contents of each split, and near duplicates across splits
+      metrics/data.json               the counts for review
 
-Pictures that show the same moment never face each other: `split.group_by` says what stays
-together, and what would still be judged by its twin is on no side.
+Images of one group stay in one split; `split.group_by` defines the groups. A val or test image
+with a near duplicate in train is left out.
 
-Run:  python -m stages.split.__main__ data/dataset/annotations.json data/split metrics/data.json
+Run:  python -m stages.split data/dataset/annotations.json data/split metrics/data.json
 """
 
 import sys
@@ -25,72 +26,69 @@ from stages.common.coco import read_coco, subset
 from stages.common.files import atomic_path, write_json
 from stages.common.params import load_params
 from stages.common.run import UserError, run_stage
-from stages.split.assign import sides_of, without_twins
-from stages.split.assign_splits import SIDES
-from stages.split.calibration_order import spread_out
-from stages.split.groups import unit_keys
-from stages.split.near_duplicates import codes_of
-from stages.split.split_report import figures, report_of
+from stages.split.calibration_order import calibration_order
+from stages.split.groups import SPLITS, assign_splits, group_keys, hashes_of
+from stages.split.split_report import build_report, metrics_of
 
 
 def main(annotations: Path, out_dir: Path, metrics: Path) -> None:
-    """Splits a clean COCO into train, val and calibration lists."""
+    """Split a clean COCO into train, val, test and calibration lists."""
     params = load_params().split
     coco = read_coco(annotations, boxes_needed=True)
-    images, codes = coco["images"], codes_of(coco["images"])
-    keys = unit_keys(images, codes, params.group_by, params.block)
-    sides = without_twins(sides_of(coco, keys, params), codes)
-    refuse_empty_sides(coco, sides)
-    lists = lists_of(coco, keys, sides, params.seed)
-    report = report_of(coco, codes, keys, sides, params)
+    hashes = hashes_of(coco["images"])
+    keys = group_keys(coco["images"], hashes, params.group_by, params.block)
+    splits = assign_splits(coco, keys, hashes, params)
+    check_train_and_val(coco, splits)
+    report = build_report(coco, hashes, keys, splits, params)
     with atomic_path(out_dir) as tmp:
-        for name, content in lists.items():
+        for name, content in split_lists(coco, keys, splits, params.seed).items():
             write_json(tmp / f"{name}.json", content)
         write_json(tmp / "report.json", report)
-    write_json(metrics, figures(report))
-    tell(report)
+    write_json(metrics, metrics_of(report))
+    print_summary(report)
 
 
-def lists_of(coco: dict, keys: list[str], sides: np.ndarray, seed: int) -> dict[str, dict]:
-    """The COCO of each list that is written, by its name."""
-    on = {name: [] for name in SIDES}
-    for image, side in zip(coco["images"], sides.tolist(), strict=True):
-        if side >= 0:
-            on[SIDES[side]].append(image)
+def split_lists(coco: dict, keys: list[str], splits: np.ndarray, seed: int) -> dict[str, dict]:
+    """Return the COCO of each list that is written, by name."""
+    lists = {name: [] for name in SPLITS}
+    for image, split in zip(coco["images"], splits.tolist(), strict=True):
+        if split >= 0:
+            lists[SPLITS[split]].append(image)
     boxes = defaultdict(list)
     for box in coco["annotations"]:
         boxes[box["image_id"]].append(box)
-    units = dict(zip((image["id"] for image in coco["images"]), keys, strict=True))
-    on["calibration"] = spread_out(on["train"], boxes, units, seed)
-    return {name: subset(coco, images) for name, images in on.items() if images or name != "test"}
+    groups = dict(zip((image["id"] for image in coco["images"]), keys, strict=True))
+    lists["calibration"] = calibration_order(lists["train"], boxes, groups, seed)
+    return {n: subset(coco, images) for n, images in lists.items() if images or n != "test"}
 
 
-def refuse_empty_sides(coco: dict, sides: np.ndarray) -> None:
-    """Refuses a split that cannot train or judge.
+def check_train_and_val(coco: dict, splits: np.ndarray) -> None:
+    """Check that train and val have boxes.
 
     Raises:
         UserError: train or val has no image or no box.
     """
-    side_of = dict(zip((image["id"] for image in coco["images"]), sides.tolist(), strict=True))
-    for side, name in enumerate(SIDES[:2]):
-        count = int((sides == side).sum())
-        if not any(side_of[box["image_id"]] == side for box in coco["annotations"]):
+    split_of = dict(zip((image["id"] for image in coco["images"]), splits.tolist(), strict=True))
+    with_boxes = {split_of[box["image_id"]] for box in coco["annotations"]}
+    for index, name in enumerate(SPLITS[:2]):
+        if index not in with_boxes:
             raise UserError(
-                f"{count} of {len(sides)} images are {name} images, with no box among them; "
-                "at least 2 images that differ need boxes, in 2 groups if there are groups: "
-                "label more frames, or change split.seed, split.ratio or split.group_by"
+                f"{(splits == index).sum()} of {len(splits)} images are {name} images, with no "
+                "box among them; at least 2 images that differ need boxes, in 2 groups if there "
+                "are groups: label more frames, or change split.seed, split.ratio or "
+                "split.group_by"
             )
 
 
-def tell(report: dict) -> None:
-    """Sides and leak on stdout, warnings on stderr."""
-    for name, side in report["sides"].items():
-        if side["images"]:
-            print("{}: {images} images, {boxes} boxes, {groups} groups".format(name, **side))
-    drawn, here = report["crossing_image_by_image"], report["crossing"]
+def print_summary(report: dict) -> None:
+    """Print splits and near duplicates on stdout, warnings on stderr."""
+    for name, split in report["splits"].items():
+        if split["images"]:
+            print("{}: {images} images, {boxes} boxes, {groups} groups".format(name, **split))
     print(
-        f"{report['near_duplicate_pairs']} pairs of near-identical images: drawn image by image "
-        f"{drawn['pairs']} would be on two sides, here {here['pairs']} are"
+        f"{report['near_duplicate_pairs']} pairs of near-identical images; in two splits: "
+        f"{report['crossing']['pairs']} (a split image by image would have "
+        f"{report['crossing_image_by_image']['pairs']})"
     )
     for warning in report["warnings"]:
         print(warning, file=sys.stderr)

@@ -1,54 +1,229 @@
-"""Units: the sets of images that a split may not cut."""
+"""Near duplicates, groups, and the assignment of groups to train, val and test.
 
+A group is a set of images that stays in one split. Each group has a position from 0 to 1, a hash
+of its key: train takes the positions from 0, then val, then test up to 1. So a group keeps its
+split when other images are added or removed, or the order changes. The shares then hold on
+average only. Where one is off by more than TOLERANCE, or a class is missing from a split, the
+groups nearest to a boundary change splits until both are fixed; this happens in small data sets
+and with few large groups.
+"""
+
+import hashlib
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from stages.common.coco import LAST_NUMBER
-from stages.split.near_duplicates import clusters
+from stages.common.params import Split
+
+SPLITS = ("train", "val", "test")
+# Of 256 bits. Frames of different drives of a dash camera differ in 58 bits and more, those of
+# one drive a second apart in 77 in the median and in 5 to 20 where the car stands still.
+MAX_BITS = 51
+ROWS = 256  # images compared with all others in one step
+# Of the images, and of the boxes of each class. From some hundred groups on, chance stays below.
+TOLERANCE = 0.1
+# Groups that are tried in one step: 1024 x 3 splits x 80 classes are 2 MB.
+CHUNK = 1024
+SUBSET_NAMES = {
+    "train": re.compile(r"train(ing)?\W*\d*", re.IGNORECASE),
+    "val": re.compile(r"val(id(ation)?)?\W*\d*", re.IGNORECASE),
+    "test": re.compile(r"test(ing)?\W*\d*", re.IGNORECASE),
+}
 
 
-def unit_keys(images: list[dict], codes: np.ndarray, group_by: str, block: int) -> list[str]:
-    """Names for each image the unit that it belongs to.
+def hashes_of(images: list[dict]) -> np.ndarray:
+    """Return the `dhash` of each image as uint64 [images, 4]."""
+    text = "".join(image["dhash"] for image in images)
+    return np.frombuffer(bytes.fromhex(text), ">u8").astype(np.uint64).reshape(-1, 4)
+
+
+def find_near_duplicates(hashes: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Find all pairs of images whose hashes (uint64 [images, 4]) differ in MAX_BITS at most.
+
+    This is a generator because a camera that stands still has as many pairs as images squared.
+
+    Yields:
+        For each image with near duplicates later in the list: its index, their indices
+        (ascending), and the number of bits in which each of them differs.
+    """
+    for start in range(0, len(hashes), ROWS):
+        block, rest = hashes[start : start + ROWS], hashes[start:]
+        bits = np.zeros((len(block), len(rest)), np.uint16)
+        for word in range(hashes.shape[1]):
+            bits += np.bitwise_count(block[:, word, None] ^ rest[None, :, word])
+        for row in range(len(block)):
+            found = row + 1 + np.flatnonzero(bits[row, row + 1 :] <= MAX_BITS)
+            if len(found):
+                yield start + row, start + found, bits[row, found]
+
+
+def cluster(hashes: np.ndarray) -> np.ndarray:
+    """Label the sets of images that near duplicates connect: int [images], the first index."""
+    label = np.arange(len(hashes))
+    for index, others, _ in find_near_duplicates(hashes):
+        joined = np.unique(label[[index, *others]])
+        if len(joined) > 1:
+            label[np.isin(label, joined)] = joined[0]
+    return label
+
+
+def group_keys(images: list[dict], hashes: np.ndarray, group_by: str, block: int) -> list[str]:
+    """Return the key of each image's group.
 
     Args:
         images: of the clean COCO.
-        codes: their difference hashes.
-        group_by: `none`: twins are a unit; `time`: `block` frame numbers of one series are; or
-            a regular expression, searched for in the file name: its first group is the key. An
-            image without number or match is a unit of its own.
+        hashes: their difference hashes, uint64 [images, 4].
+        group_by: `none`: near duplicates form a group; `time`: `block` consecutive frame numbers
+            of one series do; otherwise a regular expression that is searched for in the file
+            name: its first capture group is the key. An image without a number or a match is a
+            group of its own.
         block: frame numbers in a block of time.
 
     Returns:
-        Keys that depend on the content or the name of the unit's own images alone. Two pictures
-        with equal bytes have the same key unless they belong to two groups.
+        Keys that depend only on the content or the names of the group's own images.
     """
     if group_by == "none":
-        return twin_keys(images, clusters(codes))
+        # The smallest content hash: adding another near duplicate seldom changes it.
+        members = defaultdict(list)
+        labels = cluster(hashes).tolist()
+        for image, label in zip(images, labels, strict=True):
+            members[label].append(image["sha256"])
+        return [min(members[label]) for label in labels]
     if group_by == "time":
-        return [time_key(image, block) for image in images]
-    return [name_key(image, re.compile(group_by)) for image in images]
+        return [_time_key(image, block) for image in images]
+    matches = [re.search(group_by, image["file_name"]) for image in images]
+    return [
+        match[1] if match and match[1] is not None else image["sha256"]
+        for image, match in zip(images, matches, strict=True)
+    ]
 
 
-def twin_keys(images: list[dict], cluster: np.ndarray) -> list[str]:
-    """The smallest content hash of each set of twins: another twin seldom changes it."""
-    members = defaultdict(list)
-    for image, number in zip(images, cluster.tolist(), strict=True):
-        members[number].append(image["sha256"])
-    return [min(members[number]) for number in cluster.tolist()]
-
-
-def time_key(image: dict, block: int) -> str:
-    """Series and block of a numbered frame."""
+def _time_key(image: dict, block: int) -> str:
     number = LAST_NUMBER.search(PurePosixPath(image["file_name"]).stem)
-    if not number:
-        return image["sha256"]
-    return f"{image['group']} {int(number[0]) // block}"
+    return f"{image['group']} {int(number[0]) // block}" if number else image["sha256"]
 
 
-def name_key(image: dict, pattern: re.Pattern) -> str:
-    """The first group that took part in a match on the file name."""
-    match = pattern.search(image["file_name"])
-    return match[1] if match and match[1] is not None else image["sha256"]
+def position(key: str, seed: int) -> float:
+    """Return a fixed random number, at least 0 and below 1, for a group."""
+    digest = hashlib.sha256(f"{seed} split {key}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def split_of_subset(subset: str) -> int | None:
+    """Return the split that a subset of the export is named after, None for other names."""
+    matches = (i for i, name in enumerate(SPLITS) if SUBSET_NAMES[name].fullmatch(subset))
+    return next(matches, None)
+
+
+def shares_of(ratio: float, test: float) -> np.ndarray:
+    """Return the target shares of train, val and test."""
+    return np.array([ratio, 1 - ratio - test, test])
+
+
+def assign_splits(coco: dict, keys: list[str], hashes: np.ndarray, params: Split) -> np.ndarray:
+    """Assign each image to a split: int [images], index into SPLITS, -1 for left out.
+
+    All images of a group go to the same split, except where the subsets of the export say
+    otherwise. A val or test image with a near duplicate in train is left out, and so is a test
+    image with one in val. Such pairs remain only where groups or subsets were given: frames on
+    both sides of a block boundary, or one picture in two subsets.
+    """
+    fixed = _splits_of_subsets(coco["images"], params.use_subsets)
+    names, group = np.unique(keys, return_inverse=True)
+    free = fixed < 0
+    column = {category["id"]: i for i, category in enumerate(coco["categories"], 1)}
+    row = {image["id"]: index for index, image in enumerate(coco["images"])}
+    amounts = np.zeros((len(names), 1 + len(column)), int)
+    np.add.at(amounts, (group[free], 0), 1)
+    for box in coco["annotations"]:
+        if free[row[box["image_id"]]]:
+            amounts[group[row[box["image_id"]]], column[box["category_id"]]] += 1
+    positions = np.array([position(name, params.seed) for name in names])
+    used = amounts[:, 0] > 0
+    drawn = np.full(len(names), -1)
+    shares = shares_of(params.ratio, params.test)
+    drawn[used] = split_groups(positions[used], amounts[used], shares)
+    splits = np.where(free, drawn[group], fixed)
+    kept = splits.copy()
+    for index, others, _ in find_near_duplicates(hashes):
+        kept[others[splits[others] > splits[index]]] = -1
+        if (splits[others] < splits[index]).any():
+            kept[index] = -1
+    return kept
+
+
+def _splits_of_subsets(images: list[dict], use_subsets: bool) -> np.ndarray:
+    """Return the split that each image's subset names, -1 for none."""
+    if not use_subsets:
+        return np.full(len(images), -1)
+    named = [split_of_subset(image["subset"]) for image in images]
+    fixed = np.array([-1 if split is None else split for split in named])
+    if not (fixed == SPLITS.index("val")).any():
+        fixed[fixed == SPLITS.index("train")] = -1  # val is drawn from the train subset
+    return fixed
+
+
+def split_groups(positions: np.ndarray, amounts: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Split groups by position, and correct shares that are far off.
+
+    Args:
+        positions: float [groups], from `position`.
+        amounts: int [groups, 1 + classes], images and boxes of each class in each group.
+        shares: float [splits], target share of each split, sum 1.
+
+    Returns:
+        int [groups], index into SPLITS.
+    """
+    splits = np.searchsorted(np.cumsum(shares)[:-1], positions, side="right")
+    while (move := _best_move(splits, positions, amounts, shares)) is not None:
+        group, split = move
+        splits[group] = split
+    return splits
+
+
+def _best_move(
+    splits: np.ndarray, positions: np.ndarray, amounts: np.ndarray, shares: np.ndarray
+) -> tuple[int, int] | None:
+    """Find the group nearest to a boundary whose move to a new split lowers the error."""
+    totals = np.stack([amounts[splits == split].sum(0) for split in range(len(shares))])
+    groups_with = (amounts > 0).sum(0)
+    error = _share_error(totals[None], groups_with, shares)[0]
+    if error == 0:
+        return None
+    edges = np.concatenate([[0.0], np.cumsum(shares)])
+    moves = []
+    for split in np.flatnonzero(shares).tolist():
+        distance = np.maximum(edges[split] - positions, positions - edges[split + 1])
+        groups = np.flatnonzero(splits != split)
+        groups = groups[np.argsort(distance[groups], kind="stable")]
+        for start in range(0, len(groups), CHUNK):
+            tried = groups[start : start + CHUNK]
+            after = np.repeat(totals[None], len(tried), 0)
+            after[np.arange(len(tried)), splits[tried]] -= amounts[tried]
+            after[:, split] += amounts[tried]
+            better = tried[_share_error(after, groups_with, shares) < error - 1e-9]
+            if len(better):
+                moves.append((distance[better[0]], int(better[0]), split))
+                break
+    return min(moves)[1:] if moves else None
+
+
+def _share_error(totals: np.ndarray, groups_with: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Sum the share errors beyond TOLERANCE, plus one for each quantity a split lacks.
+
+    Args:
+        totals: [cases, splits, quantities], images and boxes of each class in each split.
+        groups_with: [quantities], number of groups that have some of it.
+        shares: [splits].
+
+    Returns:
+        [cases], 0 where nothing is wrong.
+    """
+    every = totals.sum(1, keepdims=True)
+    off = np.abs(totals / np.maximum(every, 1) - shares[:, None] * (every > 0))
+    lacking = (totals == 0) & (shares[:, None] > 0) & (groups_with >= np.count_nonzero(shares))
+    return (np.maximum(off - TOLERANCE, 0) + lacking).sum((1, 2))

@@ -1,4 +1,4 @@
-"""What the split did: for report.json, for metrics/data.json, and for the person who started it."""
+"""The report of the split: report.json, metrics/data.json and warnings for the user."""
 
 from collections import Counter
 
@@ -7,157 +7,142 @@ import numpy as np
 from stages.common.coco import subset
 from stages.common.metrics import with_details
 from stages.common.params import Split
-from stages.split.assign_splits import SIDES, place, shares_of
-from stages.split.near_duplicates import twins
+from stages.split.groups import SPLITS, find_near_duplicates, position, shares_of
 
 CLOSEST = 50
-# Below it a point of AP is one object more or less.
+# With fewer val images, a few objects more or less change AP by a point.
 FEW_IMAGES = 50
-# A photograph taken twice is no video; a tenth of all pictures is.
+# A few repeated photographs are normal; a share above this suggests frames of a video.
 VIDEO_SHARE = 0.1
 
 
-def report_of(
-    coco: dict, codes: np.ndarray, keys: list[str], sides: np.ndarray, params: Split
+def build_report(
+    coco: dict, hashes: np.ndarray, keys: list[str], splits: np.ndarray, params: Split
 ) -> dict:
-    """What report.json says."""
+    """Build the content of report.json."""
     images = coco["images"]
-    alone = [place(image["sha256"], params.seed) for image in images]
+    alone = [position(image["sha256"], params.seed) for image in images]
     by_image = np.searchsorted(np.cumsum(shares_of(params.ratio, params.test))[:2], alone, "right")
-    units = dict(zip((image["id"] for image in images), keys, strict=True))
-    on = {
-        name: subset(coco, [image for image, s in zip(images, sides, strict=True) if s == side])
-        for side, name in enumerate(SIDES)
+    groups = dict(zip((image["id"] for image in images), keys, strict=True))
+    parts = {
+        name: subset(coco, [image for image, s in zip(images, splits, strict=True) if s == index])
+        for index, name in enumerate(SPLITS)
     }
-    pairs, twinned, nearest = pairs_of(images, codes, sides)
     report = {
         "images": len(images),
         "boxes": len(coco["annotations"]),
         "groups": len(set(keys)),
-        "sides": {name: counts(part, units) for name, part in on.items()},
-        "left_out": [i["file_name"] for i, s in zip(images, sides, strict=True) if s < 0],
-        "images_with_twins": twinned,
-        "near_duplicate_pairs": pairs,
-        "near_duplicates": nearest,
-        "crossing_image_by_image": crossing(codes, by_image),
-        "crossing": crossing(codes, sides),
+        "splits": {name: _counts(part, groups) for name, part in parts.items()},
+        "left_out": [i["file_name"] for i, s in zip(images, splits, strict=True) if s < 0],
+        **_near_duplicates(images, hashes, splits),
+        "crossing_image_by_image": count_crossing(hashes, by_image),
+        "crossing": count_crossing(hashes, splits),
     }
-    grouped = params.group_by not in ("none", "time")
-    unmatched = sum(k == i["sha256"] for k, i in zip(keys, images, strict=True)) if grouped else 0
-    return {**report, "warnings": warnings(report, unmatched, params.group_by)}
+    by_name = params.group_by not in ("none", "time")
+    unmatched = sum(k == i["sha256"] for k, i in zip(keys, images, strict=True)) if by_name else 0
+    return {**report, "warnings": _warnings(report, unmatched, params.group_by)}
 
 
-def figures(report: dict) -> dict:
-    """The numbers of the report that a review compares."""
-    sides = {name: side for name, side in report["sides"].items() if side["images"]}
+def metrics_of(report: dict) -> dict:
+    """Return the numbers of the report for metrics/data.json."""
+    splits = {name: split for name, split in report["splits"].items() if split["images"]}
     details = ("groups", "near_duplicate_pairs", "crossing_image_by_image")
     every = {
         "images": report["images"],
         "boxes": report["boxes"],
         "crossing": report["crossing"],
         "left_out": len(report["left_out"]),
-        **{name: with_details(side, "images", "boxes") for name, side in sides.items()},
+        **{name: with_details(split, "images", "boxes") for name, split in splits.items()},
         **{name: report[name] for name in details},
     }
     return with_details(every, *(name for name in every if name not in details))
 
 
-def crossing(codes: np.ndarray, sides: np.ndarray) -> dict[str, int]:
-    """How far a split leaks.
+def count_crossing(hashes: np.ndarray, splits: np.ndarray) -> dict[str, int]:
+    """Count the near duplicates that end up in different splits.
 
     Args:
-        codes: difference hashes, uint64 [images, 4].
-        sides: int [images], index into SIDES, -1 for left out.
+        hashes: difference hashes, uint64 [images, 4].
+        splits: int [images], index into SPLITS, -1 for left out.
 
     Returns:
-        pairs: twins on two sides; judged_images: images of val and test with a twin in train.
+        pairs: near duplicates in two splits; judged_images: val and test images with a near
+        duplicate in train.
     """
-    pairs, judged = 0, np.zeros(len(sides), bool)
-    for index, others, _ in twins(codes):
-        side, theirs = sides[index], sides[others]
-        pairs += int(((theirs != side) & (theirs >= 0)).sum()) if side >= 0 else 0
-        judged[index] |= side > 0 and bool((theirs == 0).any())
-        judged[others[theirs > 0]] |= side == 0
+    pairs, judged = 0, np.zeros(len(splits), bool)
+    for index, others, _ in find_near_duplicates(hashes):
+        own, theirs = splits[index], splits[others]
+        pairs += int(((theirs != own) & (theirs >= 0)).sum()) if own >= 0 else 0
+        judged[index] |= own > 0 and bool((theirs == 0).any())
+        judged[others[theirs > 0]] |= own == 0
     return {"pairs": pairs, "judged_images": int(judged.sum())}
 
 
-def pairs_of(
-    images: list[dict], codes: np.ndarray, sides: np.ndarray
-) -> tuple[int, int, list[dict]]:
-    """The number of all pairs of twins, of images in them, and the closest with their sides."""
-    count, twinned, best = 0, np.zeros(len(images), bool), []
-    for index, others, bits in twins(codes):
+def _near_duplicates(images: list[dict], hashes: np.ndarray, splits: np.ndarray) -> dict:
+    """Count the images with near duplicates and all pairs, and list the closest pairs."""
+    count, has_some, closest = 0, np.zeros(len(images), bool), []
+    for index, others, bits in find_near_duplicates(hashes):
         count += len(others)
-        twinned[index] = twinned[others] = True
+        has_some[index] = has_some[others] = True
         nearest = np.argsort(bits, kind="stable")[:CLOSEST]
-        best += [(int(bits[i]), index, int(others[i])) for i in nearest]
-        best = sorted(best)[:CLOSEST]
-    return (
-        count,
-        int(twinned.sum()),
-        [
+        closest += [(int(bits[i]), index, int(others[i])) for i in nearest]
+        closest = sorted(closest)[:CLOSEST]
+    names = [*SPLITS, "left out"]  # -1 is the last one
+    return {
+        "images_with_near_duplicates": int(has_some.sum()),
+        "near_duplicate_pairs": count,
+        "near_duplicates": [
             {
                 "images": [images[first]["file_name"], images[second]["file_name"]],
                 "bits": bits,
-                "sides": [name_of(sides[first]), name_of(sides[second])],
+                "splits": [names[splits[first]], names[splits[second]]],
             }
-            for bits, first, second in best
+            for bits, first, second in closest
         ],
-    )
+    }
 
 
-def name_of(side: int) -> str:
-    return SIDES[side] if side >= 0 else "left out"
-
-
-def counts(part: dict, units: dict[int, str]) -> dict:
-    """Images, boxes, units, and boxes by class of one side."""
+def _counts(part: dict, groups: dict[int, str]) -> dict:
+    """Count images, boxes, groups, and boxes by class of one split."""
     names = {category["id"]: category["name"] for category in part["categories"]}
     per_class = Counter(names[box["category_id"]] for box in part["annotations"])
     return {
         "images": len(part["images"]),
         "boxes": len(part["annotations"]),
-        "groups": len({units[image["id"]] for image in part["images"]}),
+        "groups": len({groups[image["id"]] for image in part["images"]}),
         "classes": {name: per_class[name] for name in names.values()},
     }
 
 
-def warnings(report: dict, unmatched: int, group_by: str) -> list[str]:
-    """What a person must know about a split, in sentences that say what to do."""
-    sides, images = report["sides"], report["images"]
-    said = [
-        f"class {label!r} has boxes in {', '.join(present)} only; label more of it, or change "
-        "split.seed or split.group_by"
-        for label, present in one_sided(sides).items()
-    ]
+def _warnings(report: dict, unmatched: int, group_by: str) -> list[str]:
+    """Return warnings about the split, each with a remedy."""
+    splits, images = report["splits"], report["images"]
+    found = []
+    for label in splits["train"]["classes"]:
+        present = [name for name, split in splits.items() if split["classes"][label]]
+        if present and not {"train", "val"} <= set(present):
+            found.append(
+                f"class {label!r} has boxes in {', '.join(present)} only; label more of it, or "
+                "change split.seed or split.group_by"
+            )
     if unmatched:
-        said.append(
+        found.append(
             f"{unmatched} of {images} file names do not match split.group_by {group_by!r}: each "
             "is a group of its own"
         )
     if report["left_out"]:
-        said.append(
-            f"{len(report['left_out'])} images are on no side: they show the same as images that "
-            "are trained on or judged elsewhere (left_out in report.json)"
+        found.append(
+            f"{len(report['left_out'])} images are left out of all splits: they are near "
+            "duplicates of images in another split (left_out in report.json)"
         )
-    if group_by == "none" and report["images_with_twins"] > VIDEO_SHARE * images:
-        said.append(
-            f"{report['images_with_twins']} of {images} images are near-identical to others: "
-            "frames of a video? Set split.group_by to time or to a pattern of their names"
+    if group_by == "none" and report["images_with_near_duplicates"] > VIDEO_SHARE * images:
+        found.append(
+            f"{report['images_with_near_duplicates']} of {images} images are near-identical to "
+            "others: frames of a video? Set split.group_by to time or to a pattern of their names"
         )
-    if sides["val"]["images"] < FEW_IMAGES:
-        said.append(
-            f"only {sides['val']['images']} val images: AP will be uncertain by points; evaluate "
-            "prints its interval"
+    if splits["val"]["images"] < FEW_IMAGES:
+        found.append(
+            f"only {splits['val']['images']} val images: AP will be uncertain by several points; "
+            "evaluate prints its interval"
         )
-    return said
-
-
-def one_sided(sides: dict[str, dict]) -> dict[str, list[str]]:
-    """Classes that have boxes but not in both train and val, and where they have them."""
-    found = {}
-    for label in sides["train"]["classes"]:
-        present = [name for name, side in sides.items() if side["classes"][label]]
-        if present and not {"train", "val"} <= set(present):
-            found[label] = present
     return found
