@@ -6,7 +6,7 @@ import pytest
 from test_report import ACCURACY, DROP, HOST, SPEED
 
 from tools.review.__main__ import data_lines, table_of
-from tools.review.frames import right, turned
+from tools.review.frames import changed_images, is_right
 from tools.review.verdicts import BETTER, NOISE, OTHER_MACHINE, WORSE, judged, rows
 
 BEFORE = {"accuracy": ACCURACY, "drop": DROP, "speed": {**SPEED, "host": HOST}}
@@ -83,7 +83,7 @@ def box(image: int, left: float, category: int = 1, score: float = 0.9) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("truth", "found", "is_right"),
+    ("truth", "found", "expected"),
     [
         ([], [], True),
         ([box(1, 0)], [box(1, 1)], True),
@@ -95,17 +95,17 @@ def box(image: int, left: float, category: int = 1, score: float = 0.9) -> dict:
         ([box(1, 0)], [box(1, 0), box(1, 0)], False),
     ],
 )
-def test_a_frame_is_right_where_all_is_found_and_nothing_else(truth, found, is_right):
-    assert right(truth, found) == is_right
+def test_a_frame_is_right_where_all_is_found_and_nothing_else(truth, found, expected):
+    assert is_right(truth, found) == expected
 
 
-def test_frames_that_turned():
+def test_images_whose_outcome_changed():
     coco = {"images": [{"id": i} for i in (1, 2, 3)],
             "annotations": [box(1, 0), box(2, 0), box(3, 0)]}  # fmt: skip
     before = [box(1, 0), box(3, 0), box(2, 0, score=0.2)]
     after = [box(2, 0), box(3, 0), box(1, 0, score=0.1)]
-    found = turned(coco, before, after, confidence=0.25)
-    assert [(frame.image["id"], frame.now_right) for frame in found] == [(1, False), (2, True)]
+    found = changed_images(coco, before, after, confidence=0.25)
+    assert [(image["id"], now_right) for image, now_right in found] == [(1, False), (2, True)]
 
 
 def side(images: int, boxes: int, **classes: int) -> dict:

@@ -23,7 +23,7 @@ from stages.common.metrics import flat
 from stages.common.params import load_params
 from stages.common.run import UserError
 from stages.report.table import NAMES, machine
-from tools.review.frames import SHOWN, turned, write_picture
+from tools.review.frames import SHOWN, changed_images, write_picture
 from tools.review.verdicts import BETWEEN_RUNS, Row, rows
 
 OTHERS = ("drop", "speed", "data")
@@ -162,19 +162,19 @@ def frame_lines(base: str, out: Path) -> list[str]:
         return ["Not shown: the val images are others than before."]
     after, coco = json.loads(Path(DETECTIONS).read_text(encoding="utf-8")), read_coco(Path(VAL))
     confidence = load_params().report.confidence
-    changed = turned(coco, before, after, confidence)
+    changed = changed_images(coco, before, after, confidence)
     lines = []
     for now_right, words in ((False, "Right before, wrong now"), (True, "Wrong before, right now")):
-        own = [frame for frame in changed if frame.now_right == now_right]
+        own = [image for image, is_right in changed if is_right == now_right]
         lines.append(f"{words}: {len(own)} of {len(coco['images'])} frames.")
-        for number, frame in enumerate(own[:SHOWN]):
+        for number, image in enumerate(own[:SHOWN]):
             folder = out.with_name(f"{out.stem}_frames")
             picture = folder / f"{'right' if now_right else 'wrong'}_{number}.jpg"
             write_picture(
-                picture, Path(DATASET) / "images", frame.image, coco, [before, after], confidence
+                picture, Path(DATASET) / "images", image, coco, [before, after], confidence
             )
             place = picture.relative_to(out.parent)
-            lines.append(f"![{frame.image['file_name']}, before above, after below]({place})")
+            lines.append(f"![{image['file_name']}, before above, after below]({place})")
     return lines
 
 

@@ -1,6 +1,5 @@
-"""Val frames that a change turned from right to wrong, or from wrong to right."""
+"""Val images on which a change made the detections right, or no longer right."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -8,61 +7,46 @@ import numpy as np
 
 from stages.common.coco import read_image
 from stages.common.files import write_bytes
-from stages.report.differences import SAME_BOX_IOU, by_image, corners, iou
+from stages.evaluation.matching import by_image, corners, match
 from stages.report.figures import view
 
 SHOWN = 5  # in either direction
 
 
-@dataclass(frozen=True)
-class Turned:
-    """A frame whose outcome changed."""
-
-    image: dict
-    now_right: bool
-
-
-def turned(coco: dict, before: list[dict], after: list[dict], confidence: float) -> list[Turned]:
-    """Frames whose outcome changed, in their order.
+def changed_images(
+    coco: dict, before: list[dict], after: list[dict], confidence: float
+) -> list[tuple[dict, bool]]:
+    """Return the images whose outcome changed, in their order, and whether they are right now.
 
     Args:
         coco: the val list.
         before, after: detections of one variant, rows of COCO result files.
-        confidence: detections below this score are not looked at, 0..1.
+        confidence: detections below this score are ignored, 0..1.
     """
     truth = by_image(coco["annotations"])
-    sides = [by_image([r for r in rows if r["score"] >= confidence]) for rows in (before, after)]
-    found = []
+    runs = [by_image(rows, confidence) for rows in (before, after)]
+    changed = []
     for image in coco["images"]:
-        was, now = (right(truth[image["id"]], side[image["id"]]) for side in sides)
+        was, now = (is_right(truth[image["id"]], rows[image["id"]]) for rows in runs)
         if was != now:
-            found.append(Turned(image, now))
-    return found
+            changed.append((image, now))
+    return changed
 
 
-def right(truth: list[dict], found: list[dict]) -> bool:
-    """Whether every object was found, in its class, and nothing else was."""
-    left = list(found)
-    for box in truth:
-        overlaps = [
-            iou(box, row) if row["category_id"] == box["category_id"] else 0.0 for row in left
-        ]
-        best = int(np.argmax(overlaps)) if overlaps else -1
-        if best < 0 or overlaps[best] < SAME_BOX_IOU:
-            return False
-        left.pop(best)
-    return not left
+def is_right(truth: list[dict], found: list[dict]) -> bool:
+    """Return whether every object was found in its class, and nothing else was found."""
+    matches = match(truth, found)
+    return len(matches) == len(found) and all(index is not None for index, _ in matches)
 
 
 def write_picture(
-    out: Path, images_dir: Path, image: dict, coco: dict, sides: list[list[dict]], confidence: float
+    out: Path, images_dir: Path, image: dict, coco: dict, runs: list[list[dict]], confidence: float
 ) -> None:
-    """The frame before the change, and below it after: labels green, detections red."""
+    """Draw the image before the change and below it after: labels green, detections red."""
     image_bgr = read_image(images_dir / image["file_name"])
-    truth_xyxy = corners([a for a in coco["annotations"] if a["image_id"] == image["id"]])
+    truth_xyxy = corners(by_image(coco["annotations"])[image["id"]])
     views = []
-    for rows in sides:
-        own = [r for r in rows if r["image_id"] == image["id"] and r["score"] >= confidence]
-        scores = np.array([row["score"] for row in own])
-        views.append(view(image_bgr, truth_xyxy, corners(own), scores))
+    for rows in runs:
+        own = by_image(rows, confidence)[image["id"]]
+        views.append(view(image_bgr, truth_xyxy, corners(own), np.array([r["score"] for r in own])))
     write_bytes(out, cv2.imencode(".jpg", np.concatenate(views))[1].tobytes())

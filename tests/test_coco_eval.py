@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stages.common.coco_eval import accuracy, coco_rows, precision_recall, score
+from stages.evaluation.matching import match
 
 TWO_CLASSES = [{"id": 1, "name": "car"}, {"id": 2, "name": "plate"}]
 
@@ -78,3 +79,20 @@ def test_curve_has_the_recall_points_of_coco():
     curve = precision_recall(score(truth, found((1, 0, BOX_XYXY, 0.9))))
     assert len(curve) == 101
     assert [curve[0], curve[50], curve[51], curve[100]] == [(0, 1), (0.5, 1), (0.51, 0), (1, 0)]
+
+
+def test_matching_is_that_of_pycocotools():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        corner, size = rng.uniform(0, 60, (12, 2)), rng.uniform(20, 60, (12, 2))
+        truth = coco([(1, 1 + i % 2, [*corner[i], *size[i]]) for i in range(12)], TWO_CLASSES)
+        boxes = np.hstack([corner, corner + size]) + rng.normal(0, 6, (12, 4))
+        rows = found(*((1, int(rng.integers(2)), box, 0.9 - i / 20) for i, box in enumerate(boxes)))
+        expected = {}
+        for entry in score(truth, rows).evalImgs:
+            if entry and entry["image_id"] == 1 and entry["aRng"] == [0, 1e10]:
+                matched = entry["dtMatches"][0].astype(int)  # at IoU 0.5; 0: none
+                expected |= dict(zip(entry["dtIds"], matched, strict=True))
+        ours = [0 if i is None else i + 1 for i, _ in match(rows, truth["annotations"])]
+        assert ours == [expected[number] for number in range(1, 13)]
+        assert 0 < np.count_nonzero(ours) < 12
