@@ -1,13 +1,14 @@
-"""Compare: what each step after PyTorch lost in accuracy, and how sure that is.
+"""Compare: the accuracy that each variant lost against PyTorch, with its interval.
 
 In:   data/split/val.json
       data/detections/<variant>.json   what `evaluate` found with each variant, in float32
 Out:  metrics/drop_by_class.csv   what INT8 lost of each class
-      metrics/drop.json   for onnx, ir and int8: points of 0.01 that AP lies below PyTorch's; in
-                          `details` the same of AP50 and of each class, and the `interval` of AP
+      metrics/drop.json   for onnx, ir and int8: AP points below PyTorch; in `details` the same for
+                          AP50 and for each class, and the `interval` of AP
 
 The interval is a 95 % interval of the difference over resamples of the val images, both variants
-judged on the same ones: a few dozen images cannot tell half a point.
+judged on the same ones (which takes the matches of every image, hence the detections): a few
+dozen images cannot show half a point.
 
 ONNX and FP16 must not lose anything: float variants that do are refused, where there are enough
 images to be sure of it.
@@ -23,18 +24,18 @@ from pycocotools.cocoeval import COCOeval
 from stages.common.coco import read_coco
 from stages.common.coco_eval import accuracy, score
 from stages.common.files import read_json, write_csv, write_json
-from stages.common.metrics import with_details
+from stages.common.metrics import FEW_IMAGES, with_details
 from stages.common.run import UserError, run_stage
-from stages.evaluation.bootstrap import FEW_IMAGES, paired_interval
+from stages.evaluation.bootstrap import paired_interval
 
 REFERENCE, FLOAT, INT8 = "torch", ("onnx", "ir"), "int8"
-# Points of AP. Rounding weights to FP16 moves a score in its third digit, and with few boxes a
-# change of place between two detections is a point: what is sure to be lost counts.
+# AP points. Rounding weights to FP16 moves a score in its third digit, and with few boxes two
+# detections that change places are a point: only the lower end of the interval counts.
 FLOAT_TOLERANCE = 0.5
 
 
 def main(val: Path, detections: Path, out: Path, by_class: Path) -> None:
-    """Compares every variant with PyTorch."""
+    """Compare every variant with PyTorch."""
     coco = read_coco(val, boxes_needed=True)
     evaluations = {
         name: score(coco, read_json(detections / f"{name}.json"))
@@ -53,7 +54,7 @@ def main(val: Path, detections: Path, out: Path, by_class: Path) -> None:
 
 
 def drop(coco: dict, reference: COCOeval, other: COCOeval) -> dict:
-    """How far a variant lies below the reference, in points of 0.01; negative: above."""
+    """Return how many AP points a variant lies below the reference; negative: above."""
     low, high = paired_interval(reference, other)
     before, after = accuracy(coco, reference), accuracy(coco, other)
     return {
@@ -69,19 +70,19 @@ def drop(coco: dict, reference: COCOeval, other: COCOeval) -> dict:
 
 
 def points(share: float) -> float:
-    """Points of 0.01, two digits; no negative zero."""
+    """Return AP points with two digits, without a negative zero."""
     return round(100 * share, 2) + 0.0
 
 
 def check_loss(name: str, figures: dict) -> None:
-    """Float variants compute the same as PyTorch but for rounding.
+    """Check that a float variant computes the same as PyTorch but for rounding.
 
     Raises:
         UserError: one lost more than rounding explains.
     """
     if figures["interval"][0] > FLOAT_TOLERANCE:
         raise UserError(
-            f"{name} lost {figures['AP']:.2f} points of AP, at most {FLOAT_TOLERANCE:g} are right "
+            f"{name} lost {figures['AP']:.2f} AP points, at most {FLOAT_TOLERANCE:g} is expected "
             "for a float variant; run `dvc repro --force export`, or report this with your "
             "params.yaml"
         )

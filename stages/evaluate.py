@@ -6,12 +6,12 @@ Out:  metrics/accuracy/<variant>.json   AP, AP50, size_mb of the model; in `deta
                                         AP_medium, AP_large, AR100, images, boxes, per_class,
                                         AP_interval, precision, as_deployed
       metrics/curves/<variant>.csv      recall and precision at IoU 0.5
-      data/detections/<variant>.json    what was found, rows of a COCO result file, for `compare`
+      data/detections/<variant>.json    detections, rows of a COCO result file, for `compare`
 
-All variants go through the same letterbox and suppression. The figures that compare are
-computed in float32; `as_deployed` repeats them in the precision that this machine would choose,
-since OpenVINO silently computes in bfloat16 where it can. `AP_interval` is the 95 % interval of AP
-over resamples of the val images; with few of them a line on stderr tells how wide it is.
+All variants share letterbox and NMS. AP is computed in float32, which compares variants;
+`as_deployed` repeats it in the precision that this machine would choose, since OpenVINO silently
+computes in bfloat16 where it can. `AP_interval` is the 95 % interval of AP
+over resamples of the val images; with few of them a line on stderr says how wide it is.
 
 Run:  python -m stages.evaluate models/int8 data/split/val.json data/dataset \
           metrics/accuracy/int8.json metrics/curves/int8.csv data/detections/int8.json
@@ -27,20 +27,20 @@ from detector.runtime.model_file import ModelError
 from stages.common.coco import labels_of, read_coco
 from stages.common.coco_eval import accuracy, detect_images, precision_recall, score
 from stages.common.files import size_mb, write_csv, write_json, write_text
-from stages.common.metrics import with_details
+from stages.common.metrics import FEW_IMAGES, with_details
 from stages.common.params import Evaluate, load_params
 from stages.common.run import UserError, progress, run_stage
 from stages.conversion.toolchain import refuse_other_toolchain
-from stages.evaluation.bootstrap import FEW_IMAGES, interval
+from stages.evaluation.bootstrap import interval
 
 
 def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path, detections: Path) -> None:
-    """Measures the accuracy of one model file."""
+    """Measure the accuracy of one model file."""
     params = load_params()
     refuse_other_toolchain(params.toolchain)
     coco = read_coco(val, boxes_needed=True)
     backend = open_backend(model, "f32")
-    refuse_other_labels(model, backend.labels, labels_of(coco))
+    check_labels(model, backend.labels, labels_of(coco))
     found = detect(backend, coco, dataset / "images", params.evaluate)
     evaluation = score(coco, found)
     result = {
@@ -69,7 +69,7 @@ def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path, detectio
 
 
 def caution(result: dict) -> str:
-    """What few val images mean for the AP of a result."""
+    """Warn how uncertain the AP of few val images is."""
     low, high = result["AP_interval"]
     return (
         f"only {result['images']} val image{'s' if result['images'] > 1 else ''}: "
@@ -79,7 +79,7 @@ def caution(result: dict) -> str:
 
 
 def open_backend(model: Path, precision: str | None):
-    """The runtime that belongs to a model file; PyTorch is only loaded where it is needed."""
+    """Open a model file in its runtime; PyTorch is only imported where it is needed."""
     if model.suffix == ".pth":
         from stages.yolox.model import load_torch_backend
 
@@ -87,7 +87,7 @@ def open_backend(model: Path, precision: str | None):
     return load_backend(model, precision)
 
 
-def refuse_other_labels(model: Path, labels: list[str], expected: list[str]) -> None:
+def check_labels(model: Path, labels: list[str], expected: list[str]) -> None:
     if labels != expected:
         raise UserError(
             f"{model} knows {labels}, the val list has {expected}; run `dvc repro train`"

@@ -1,10 +1,10 @@
-"""Gate: ends `dvc repro` with an error where INT8 lost more accuracy than is allowed.
+"""Gate: end `dvc repro` with an error where INT8 lost more accuracy than is allowed.
 
-In:   metrics/drop.json   what INT8 lost, and how sure that is
-      metrics/report.md   so that the report is there before anything fails
+In:   metrics/drop.json   what INT8 lost, with its interval
+      metrics/report.md   so that the report exists before anything fails
 
 A loss counts where its whole interval lies above `gate.max_drop`: with few val images the
-difference of two AP is noise, and what may be noise fails nobody. It is printed, though.
+difference of two APs may be noise, which is printed but never fails.
 
 Run:  python -m stages.gate metrics/drop.json metrics/report.md
 """
@@ -17,19 +17,19 @@ from stages.common.run import UserError, run_stage
 
 
 def main(drop: Path, report: Path) -> None:
-    """Compares the loss of INT8 with what is allowed."""
-    print(verdict(read_metrics(drop)["int8"], load_params().gate.max_drop, report))
+    """Compare the loss of INT8 with what is allowed."""
+    print(check_gate(read_metrics(drop)["int8"], load_params().gate.max_drop, report))
 
 
-def verdict(figures: dict, max_drop: float | None, report: Path) -> str:
-    """One line about a loss that passes.
+def check_gate(figures: dict, max_drop: float | None, report: Path) -> str:
+    """Describe a loss that passes in one line.
 
     Args:
         figures: of INT8 in metrics/drop.json.
-        max_drop: points of 0.01 that may be lost; None passes everything.
+        max_drop: AP points that may be lost; None allows any loss.
 
     Raises:
-        UserError: INT8 lost more for sure.
+        UserError: the whole interval lies above `max_drop`.
     """
     low, high = figures["interval"]
     lost = f"int8 lost {figures['AP']:.2f} points of AP, 95 % interval {low:.2f} to {high:.2f}"

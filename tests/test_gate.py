@@ -102,5 +102,5 @@ def test_a_float_variant_that_loses_is_refused(compare, tmp_path, variant):
     (tmp_path / "drop.json").unlink()
     done = compare(variant, 0.05, repeated=13)
     assert done.returncode == 1
-    assert f"{variant} lost 10.00 points of AP" in done.stderr
+    assert f"{variant} lost 10.00 AP points" in done.stderr
     assert not (tmp_path / "drop.json").exists()

@@ -39,7 +39,7 @@ def detect_images(detector, images: Iterable[dict], images_dir: Path) -> list[di
 
 
 def coco_rows(image_id: int, boxes_xyxy: np.ndarray, scores: np.ndarray, classes: np.ndarray):
-    """Detections of one image as rows of a COCO result file."""
+    """Yield the detections of one image as rows of a COCO result file."""
     for (x0, y0, x1, y1), score, index in zip(
         boxes_xyxy.tolist(), scores.tolist(), classes.tolist(), strict=True
     ):
@@ -52,7 +52,7 @@ def coco_rows(image_id: int, boxes_xyxy: np.ndarray, scores: np.ndarray, classes
 
 
 def score(coco: dict, rows: list[dict]) -> COCOeval:
-    """Compares detections with the truth.
+    """Compare detections with the truth.
 
     Args:
         coco: the true boxes, as `read_coco` returns them.
@@ -75,7 +75,7 @@ def score(coco: dict, rows: list[dict]) -> COCOeval:
 
 
 def accuracy(coco: dict, evaluation: COCOeval) -> dict:
-    """The figures of an evaluation, rounded to 4 digits.
+    """Return the figures of an evaluation, rounded to 4 digits.
 
     Returns:
         AP, AP50, AP75, AP_small, AP_medium, AP_large, AR100 (null where the truth has no such
@@ -95,7 +95,7 @@ def accuracy(coco: dict, evaluation: COCOeval) -> dict:
 
 
 def precision_recall(evaluation: COCOeval) -> list[tuple[float, float]]:
-    """Recall and precision at IoU 0.5, averaged over classes, at the 101 recall points."""
+    """Return recall and precision at IoU 0.5, averaged over classes, at the 101 recall points."""
     precision = evaluation.eval["precision"][0, :, :, 0, -1]
     known_classes = precision[:, (precision > -1).all(axis=0)]
     mean = known_classes.mean(axis=1) if known_classes.size else np.zeros(len(precision))
@@ -104,7 +104,7 @@ def precision_recall(evaluation: COCOeval) -> list[tuple[float, float]]:
 
 
 def mean_known(values: np.ndarray) -> float | None:
-    """pycocotools marks what the truth has no box for with -1."""
+    """Average without the -1 by which pycocotools marks what the truth has no box for."""
     return known(values[values > -1].mean()) if (values > -1).any() else None
 
 

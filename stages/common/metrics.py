@@ -1,7 +1,7 @@
 """Metrics files: a few figures that `dvc metrics diff` shows, and the details behind them.
 
-DVC shows every number and word of a metrics file, but nothing within a list. So what would drown
-the figures that a review is about stands in a list of one entry, `details`.
+DVC shows every number and word of a metrics file, but nothing within a list. So what would
+bury the figures that a review is about goes into a list of one entry, `details`.
 """
 
 from pathlib import Path
@@ -9,16 +9,17 @@ from pathlib import Path
 from stages.common.files import read_json
 
 DETAILS = "details"
+FEW_IMAGES = 50  # with fewer val images, one object more or less found is a point of AP
 
 
 def with_details(figures: dict, *shown: str) -> dict:
-    """The figures with all but these moved to the details."""
+    """Return the figures with all but these moved into the details."""
     details = {name: value for name, value in figures.items() if name not in shown}
     return {**{name: figures[name] for name in shown}, DETAILS: [details]}
 
 
 def read_metrics(path: Path) -> dict:
-    """A metrics file with its details in their places again."""
+    """Read a metrics file and undo `with_details`."""
     return flat(read_json(path))
 
 

@@ -1,4 +1,4 @@
-"""How far AP would move with other images: bootstrap over images.
+"""Confidence intervals of AP: bootstrap over images.
 
 Images are drawn with replacement and AP is computed again, by the arithmetic of pycocotools'
 `accumulate` with a weight for each image instead of copies of its boxes. Percentile interval:
@@ -14,7 +14,6 @@ import numpy as np
 from pycocotools.cocoeval import COCOeval
 from scipy import stats
 
-FEW_IMAGES = 50  # below this a difference of a few points says little
 RESAMPLES = 1000
 SEED = 0
 OUTSIDE = 0.025  # share of the resamples beyond each end, were there many images
@@ -23,27 +22,27 @@ BLOCK_ITEMS = 2**18  # array elements worked on at a time: they stay in the proc
 
 @dataclass(frozen=True)
 class ClassMatches:
-    """What decides the AP of one class: I images, D detections by falling score, T IoUs.
+    """Matches of one class: I images, D detections by falling score, T IoU thresholds.
 
-    Between two detections that are found or ignored at any IoU, all others are false alarms:
-    their number is enough. P detections remain at which the curve can turn.
+    Only the P detections that are matched or ignored at some threshold are kept in full: all
+    others are false positives at every threshold, so that counting them is enough.
     """
 
-    image: np.ndarray  # int [D], index of the image, up to the last of the P
-    turns: np.ndarray  # int [P], index into D
-    found: np.ndarray  # bool [T, P]
-    ignored: np.ndarray  # bool [T, P], counts neither as found nor as a false alarm
+    image: np.ndarray  # int [D], index of the image; cut after the last of the P
+    turns: np.ndarray  # int [P], index into D: where the precision-recall curve can turn
+    found: np.ndarray  # bool [T, P], true positives
+    ignored: np.ndarray  # bool [T, P], neither true nor false positives
     boxes: np.ndarray  # int [I], boxes of the truth
 
 
 def interval(evaluation: COCOeval) -> tuple[float, float]:
-    """95 % interval of AP.
+    """Return the 95 % interval of AP.
 
     Args:
         evaluation: after `evaluate`, of a truth with at least one box.
 
     Returns:
-        Lower and upper end, 0 to 1; all of that range for a single image, which cannot tell.
+        Lower and upper end, 0 to 1; the whole range for a single image, which has no variation.
     """
     if len(evaluation.params.imgIds) == 1:
         return 0.0, 1.0
@@ -51,13 +50,13 @@ def interval(evaluation: COCOeval) -> tuple[float, float]:
 
 
 def paired_interval(a: COCOeval, b: COCOeval) -> tuple[float, float]:
-    """95 % interval of AP of `a` less AP of `b`, both judged on the same resamples.
+    """Return the 95 % interval of AP of `a` minus AP of `b`, both on the same resamples.
 
     Args:
         a, b: after `evaluate`, of the same truth with at least one box.
 
     Returns:
-        Lower and upper end, -1 to 1; all of that range for a single image, which cannot tell.
+        Lower and upper end, -1 to 1; the whole range for a single image, which has no variation.
 
     Raises:
         ValueError: the two were not evaluated on the same images.
@@ -70,31 +69,31 @@ def paired_interval(a: COCOeval, b: COCOeval) -> tuple[float, float]:
 
 
 def ends(values: np.ndarray, images: int) -> tuple[float, float]:
-    """The percentile interval of values [N]; nan, a resample without any box, does not count."""
+    """Return the percentile interval of values [N]; nan (a resample without boxes) is left out."""
     outside = 100 * expanded(images)
     low, high = np.nanpercentile(values, (outside, 100 - outside))
     return float(low), float(high)
 
 
 def expanded(images: int) -> float:
-    """The share of the resamples beyond each end of the interval for so many images.
+    """Return the share of the resamples beyond each end of the interval, by the number of images.
 
-    Less than OUTSIDE by what Student's t and the divisor n - 1 do to an interval of a mean: 0.006
-    for 8 images, 0.021 for 50.
+    It is below OUTSIDE by the correction that Student's t and the divisor n - 1 make for an
+    interval of a mean: 0.006 for 8 images, 0.021 for 50.
     """
     spread = (images / (images - 1)) ** 0.5 * stats.t.ppf(OUTSIDE, images - 1)
     return float(stats.norm.cdf(spread))
 
 
 def resampled_ap(evaluation: COCOeval) -> np.ndarray:
-    """AP of every resample, float [RESAMPLES]; equal images give equal resamples."""
+    """Return AP of every resample, float [RESAMPLES]; the same images give the same resamples."""
     images = len(evaluation.params.imgIds)
     draws = np.random.default_rng(SEED).multinomial(images, np.full(images, 1 / images), RESAMPLES)
     return weighted_ap(evaluation, draws).mean(axis=1)
 
 
 def weighted_ap(evaluation: COCOeval, weights: np.ndarray) -> np.ndarray:
-    """AP as if every image were there `weights` times.
+    """Return AP as if every image were repeated `weights` times.
 
     Exactly pycocotools' figure for the copied images, each copy next to its original, except
     where several detections of one class in one image have equal scores: these keep their
@@ -119,7 +118,7 @@ def weighted_ap(evaluation: COCOeval, weights: np.ndarray) -> np.ndarray:
 
 
 def class_matches(evaluation: COCOeval) -> Iterator[ClassMatches]:
-    """The matches of every class that the truth has, for area all."""
+    """Yield the matches of every class that the truth has, for area all."""
     images, areas = len(evaluation.params.imgIds), len(evaluation.params.areaRng)
     for start in range(0, len(evaluation.evalImgs), images * areas):
         entries = evaluation.evalImgs[start : start + images]
@@ -129,7 +128,7 @@ def class_matches(evaluation: COCOeval) -> Iterator[ClassMatches]:
 
 
 def sorted_matches(entries: list[dict | None], boxes: np.ndarray) -> ClassMatches:
-    """Joins pycocotools' results of one class, one entry an image, in its order of detections."""
+    """Join pycocotools' results of one class, one entry an image, in its order of detections."""
     known = [entry for entry in entries if entry]
     counts = [len(entry["dtScores"]) if entry else 0 for entry in entries]
     scores = np.concatenate([entry["dtScores"] for entry in known])
@@ -143,14 +142,14 @@ def sorted_matches(entries: list[dict | None], boxes: np.ndarray) -> ClassMatche
 
 
 def in_blocks(matches: ClassMatches, weights: np.ndarray) -> list[np.ndarray]:
-    """Cuts weights [N, I] into parts [n, I] whose intermediate arrays are small."""
+    """Cut weights [N, I] into parts [n, I] whose intermediate arrays are small."""
     items_each = max(len(matches.image), matches.found.size, 1)
     rows = max(BLOCK_ITEMS // items_each, 1)
     return [weights[start : start + rows] for start in range(0, len(weights), rows)]
 
 
 def class_ap(matches: ClassMatches, weights: np.ndarray, recall_points: np.ndarray) -> np.ndarray:
-    """AP of one class, float [n, T], for weights [n, I]; without meaning where it has no box."""
+    """Return AP of one class, float [n, T], for weights [n, I]; undefined where it has no box."""
     copies = weights[:, matches.image]
     listed = copies.cumsum(axis=1)[:, None, matches.turns]
     copies = copies[:, None, matches.turns]

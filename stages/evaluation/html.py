@@ -1,4 +1,4 @@
-"""Pictures and drawings as text that stands inside an HTML page; nothing is loaded."""
+"""Images and figures as text for HTML pages that load no other file."""
 
 import base64
 import io
@@ -16,12 +16,13 @@ __all__ = ["jpeg_uri", "pyplot", "svg"]
 
 
 def jpeg_uri(image_bgr: np.ndarray) -> str:
+    """Encode an image, BGR uint8 [height, width, 3], as a JPEG data URI."""
     _, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, 80])
     return "data:image/jpeg;base64," + base64.b64encode(data).decode()
 
 
 def svg(figure: pyplot.Figure) -> str:
-    """The figure as an <svg> element; it is closed."""
+    """Return the figure as an <svg> element, and close the figure."""
     buffer = io.StringIO()
     figure.tight_layout()
     figure.savefig(

@@ -1,1 +1,1 @@
-"""What `report` alone needs: the results table, pictures, curves and the page they stand on."""
+"""The results table, the recommendation, figures and the page."""

@@ -1,18 +1,17 @@
-"""Report: everything above on one page that a person looks at.
+"""Report: accuracy, speed, curves and figures of all variants on one page.
 
-In:   data/split/val.json, data/dataset   frames for the pictures
+In:   data/split/val.json, data/dataset   images to draw on
       data/detections                     what PyTorch and INT8 found in them
-      metrics                             accuracy, what was lost, curves, speed, kernels
+      metrics                             accuracy, drop, curves, speed, kernels
 Out:  metrics/report.md      the table
-      metrics/report.html    the table, pictures and curves; opens from disk without a network
+      metrics/report.html    the table, figures and curves; opens from disk without a network
       metrics/tradeoff.csv   AP and FPS of each variant, as this machine runs it
 
-Run:  python -m stages.report.__main__ data/split/val.json data/dataset data/detections metrics \
+Run:  python -m stages.report data/split/val.json data/dataset data/detections metrics \
           metrics/report.md metrics/report.html metrics/tradeoff.csv
 """
 
 import sys
-from dataclasses import astuple
 from pathlib import Path
 
 import jinja2
@@ -28,8 +27,8 @@ from stages.common.run import run_stage
 from stages.report import figures
 from stages.report.differences import most_different
 from stages.report.kernels import float_layers, read_kernels, shares
-from stages.report.recommendation import verdict
-from stages.report.table import HEADINGS, LEGEND, NAMES, Row, deployed, machine, markdown, rows
+from stages.report.recommendation import recommendation
+from stages.report.table import HEADINGS, LEGEND, NAMES, deployed, machine, markdown, rows
 
 TEMPLATE = Path(__file__).parent / "page.html"
 
@@ -43,12 +42,12 @@ def main(
     out_html: Path,
     tradeoff: Path,
 ) -> None:
-    """Writes the report as Markdown and HTML and prints its table."""
+    """Write the report as Markdown and HTML and print its table."""
     params, coco = load_params(), read_coco(val)
     accuracy = {key: read_metrics(metrics / "accuracy" / f"{key}.json") for key in NAMES}
     speed, drop = read_metrics(metrics / "speed.json"), read_metrics(metrics / "drop.json")
-    table = rows(accuracy, speed)
-    sentences = verdict(accuracy, speed, drop, params.gate.max_drop)
+    table = rows(accuracy, speed, drop)
+    sentences = recommendation(accuracy, speed, drop, params.gate.max_drop)
     write_text(out_md, markdown(table, sentences, speed["host"]))
     write_csv(tradeoff, ("variant", "FPS", "AP"), deployed(accuracy, speed))
     both = [read_json(detections / f"{key}.json") for key in ("torch", "int8")]
@@ -67,19 +66,21 @@ def main(
             frames=figures.frames(dataset / "images", frames),
         ),
     )
-    show(table, sentences, out_html)
+    print_summary(table, sentences, out_html)
 
 
-def facts(params: Params, coco: dict, table: list[Row], sentences: list[str], host: dict) -> dict:
-    """The words and numbers of the page."""
+def facts(
+    params: Params, coco: dict, table: list[tuple[str, ...]], sentences: list[str], host: dict
+) -> dict:
+    """Return the words and numbers of the page."""
     return {
         "model": params.model.name,
         "input": "{}x{}".format(*params.model.input_hw),
         "labels": labels_of(coco),
         "machine": machine(host),
-        "verdict": sentences,
+        "recommendation": sentences,
         "headings": HEADINGS,
-        "rows": [astuple(row) for row in table],
+        "rows": table,
         "legend": LEGEND,
         "variants": list(NAMES.values()),
         "confidence": params.report.confidence,
@@ -87,7 +88,7 @@ def facts(params: Params, coco: dict, table: list[Row], sentences: list[str], ho
 
 
 def what_ran(kernels: Path, keep_float: tuple[str, ...]) -> dict:
-    """What the convolutions of the OpenVINO variants really computed in."""
+    """Return which precisions the convolutions of the OpenVINO variants computed in."""
     layers = {key: read_kernels(kernels / f"{key}.csv") for key in ("ir", "int8")}
     meant, others = float_layers(layers["int8"], keep_float)
     return {
@@ -98,7 +99,7 @@ def what_ran(kernels: Path, keep_float: tuple[str, ...]) -> dict:
 
 
 def per_class(accuracy: dict[str, dict], drop: dict) -> list[tuple[str, list[str]]]:
-    """AP of every class in every variant and what INT8 lost of it, in points.
+    """Return AP of every class in every variant and what INT8 lost of it, in AP points.
 
     "" where the val images have no such object.
     """
@@ -117,16 +118,16 @@ def per_class(accuracy: dict[str, dict], drop: dict) -> list[tuple[str, list[str
     ]
 
 
-def show(table: list[Row], sentences: list[str], page: Path) -> None:
-    """The table on the terminal."""
-    shown = Table(box=SIMPLE_HEAD, padding=(0, 1))
+def print_summary(table: list[tuple[str, ...]], sentences: list[str], page: Path) -> None:
+    """Print the table and the sentences."""
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
     for index, heading in enumerate(HEADINGS):
         shown.add_column(heading, justify="right" if index else "left", no_wrap=True)
     for row in table:
-        shown.add_row(*astuple(row))
+        shown.add_row(*row)
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(shown)
-    console.print(*sentences, f"Pictures and curves: {page}", sep="\n", highlight=False)
+    console.print(*sentences, f"Figures and curves: {page}", sep="\n", highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pictures of the page: frames with boxes, and curves. All are embedded, nothing is loaded."""
+"""Figures of the page: val images with boxes, and curves. All are embedded, nothing is loaded."""
 
 import csv
 from pathlib import Path
@@ -17,7 +17,7 @@ TRUTH_BGR, FOUND_BGR = (80, 200, 60), (40, 60, 230)
 
 
 def frames(images_dir: Path, chosen: list[Frame]) -> list[dict]:
-    """Val frames as PyTorch and INT8 see them.
+    """Draw val images as PyTorch and INT8 see them.
 
     Returns:
         For each frame its `name`, the `difference` of the two, and `views`: (variant's name, JPEG
@@ -38,7 +38,7 @@ def frames(images_dir: Path, chosen: list[Frame]) -> list[dict]:
 def view(
     image_bgr: np.ndarray, truth_xyxy: np.ndarray, boxes_xyxy: np.ndarray, scores: np.ndarray
 ) -> np.ndarray:
-    """The frame, made smaller, with true boxes in green and found ones in red."""
+    """Return the image, made smaller, with true boxes in green and found ones in red."""
     scale = min(1.0, PICTURE_WIDTH / image_bgr.shape[1])
     small = cv2.resize(image_bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     draw_boxes(small, truth_xyxy * scale, [""] * len(truth_xyxy), TRUTH_BGR)
@@ -47,7 +47,7 @@ def view(
 
 
 def precision_recall_svg(curves_dir: Path) -> str:
-    """Precision over recall of all variants on one axis."""
+    """Plot precision over recall of all variants."""
     figure, axes = pyplot.subplots(figsize=(5, 3.4))
     for key, style in zip(NAMES, ("-", "--", "-.", ":"), strict=True):
         recall, precision = columns(curves_dir / f"{key}.csv", ",", "recall", "precision")
@@ -58,7 +58,7 @@ def precision_recall_svg(curves_dir: Path) -> str:
 
 
 def training_svg(train_dir: Path) -> str:
-    """Loss and AP over the epochs of training."""
+    """Plot loss and AP over the epochs of training."""
     figure, loss_axes = pyplot.subplots(figsize=(5, 3.4))
     plots = train_dir / "plots" / "metrics"
     loss_axes.plot(*columns(plots / "loss" / "total.tsv", "\t", "step", "total"), color="tab:gray")

@@ -1,4 +1,4 @@
-"""What the convolutions of a variant really computed in, from metrics/kernels."""
+"""The precisions that the convolutions of a variant computed in, from metrics/kernels."""
 
 import csv
 from collections import defaultdict
@@ -8,13 +8,13 @@ from stages.conversion.layer_groups import has_role
 
 
 def read_kernels(path: Path) -> list[dict]:
-    """Rows with `layer`, `precision` and `share` (of the time of all convolutions)."""
+    """Read rows with `layer`, `precision` and `share` (of the time of all convolutions)."""
     with path.open(newline="", encoding="utf-8") as lines:
         return [{**row, "share": float(row["share"])} for row in csv.DictReader(lines)]
 
 
 def shares(layers: list[dict]) -> list[tuple[str, int, str]]:
-    """For each precision, most time first: its name, how many convolutions, percent of time."""
+    """Return name, number of convolutions and percent of time by precision, most time first."""
     counts, times = defaultdict(int), defaultdict(float)
     for layer in layers:
         counts[layer["precision"]] += 1
@@ -25,7 +25,7 @@ def shares(layers: list[dict]) -> list[tuple[str, int, str]]:
 
 
 def float_layers(layers: list[dict], roles: tuple[str, ...]) -> tuple[int, list[str]]:
-    """The convolutions that do not run in INT8.
+    """List the convolutions that do not run in INT8.
 
     Args:
         layers: of the INT8 variant, see `read_kernels`.

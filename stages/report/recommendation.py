@@ -1,63 +1,66 @@
-"""What the figures say, in sentences that a person can act on."""
+"""The recommendation: which variant to deploy on this machine, and why."""
 
-from stages.evaluation.bootstrap import FEW_IMAGES
+from stages.common.metrics import FEW_IMAGES
 from stages.report.table import NAMES
 
 
-def verdict(
+def recommendation(
     accuracy: dict[str, dict], speed: dict, drop: dict, max_drop: float | None
 ) -> list[str]:
-    """Which variant to deploy on this machine and why, what INT8 lost, and how sure that is.
+    """Say which variant to deploy and why, what INT8 lost, and how certain that is.
 
     Args:
         accuracy: contents of metrics/accuracy by variant.
         speed: content of metrics/speed.json.
         drop: content of metrics/drop.json.
-        max_drop: `gate.max_drop`, points of 0.01; None allows any.
+        max_drop: `gate.max_drop`, AP points; None allows any loss.
     """
     chosen = to_deploy(accuracy, speed, max_drop)
-    within = "" if max_drop is None else f" at most {max_drop:.1f} points of AP below PyTorch"
-    said = [
+    within = "" if max_drop is None else f" at most {max_drop:.1f} AP points below PyTorch"
+    sentences = [
         f"Deploy {NAMES[chosen]} on this machine: the fastest variant{within}, with "
         f"{speed[chosen]['throughput_fps']:g} FPS, {speedup(speed[chosen])} times PyTorch, "
         f"at AP {accuracy[chosen]['as_deployed']['AP']:.3f} against {accuracy['torch']['AP']:.3f}."
     ]
     if speed["int8"]["throughput_fps"] < speed["ir"]["throughput_fps"]:
-        said.append(
+        sentences.append(
             f"INT8 is not worth it here: {speed['int8']['throughput_fps']:g} FPS against "
             f"{speed['ir']['throughput_fps']:g} of FP16, which this processor computes in "
             f"{speed['ir']['precision']}. A larger model or another processor may decide otherwise."
         )
     if speed["ir"]["precision"] != "f32":
-        said.append(
+        sentences.append(
             f"In f32, as on processors without {speed['ir']['precision']}, FP16 reaches "
             f"{speed['ir_f32']['throughput_fps']:g} FPS."
         )
     low, high = drop["int8"]["interval"]
     allowed = "the gate is off" if max_drop is None else f"gate.max_drop allows {max_drop:g}"
-    said.append(
-        f"INT8 lost {drop['int8']['AP']:.1f} points of AP, 95 % interval {low:.1f} to {high:.1f}; "
+    sentences.append(
+        f"INT8 lost {drop['int8']['AP']:.1f} AP points, 95 % interval {low:.1f} to {high:.1f}; "
         f"{allowed}."
     )
     images, boxes = accuracy["torch"]["images"], accuracy["torch"]["boxes"]
     if images < FEW_IMAGES:
         low, high = accuracy["torch"]["AP_interval"]
-        said.append(
+        sentences.append(
             f"Accuracy comes from {images} val images with {boxes} boxes. 95 % interval of "
             f"PyTorch's AP: {low:.2f} to {high:.2f}."
         )
-    return said
+    return sentences
 
 
 def speedup(figures: dict) -> str:
-    """A ratio with its 95 % interval, where it has one."""
+    """Format a speed-up with its 95 % interval, where it has one."""
     low, high = figures["speedup_interval"]
     interval = f" ({low:g} to {high:g})" if low < high else ""
     return f"{figures['speedup_vs_torch']:g}{interval}"
 
 
 def to_deploy(accuracy: dict[str, dict], speed: dict, max_drop: float | None) -> str:
-    """The fastest variant whose AP, in what it runs in here, is within `max_drop` of PyTorch's."""
+    """Return the fastest variant whose AP as deployed here is within `max_drop` of PyTorch's.
+
+    metrics/drop.json compares in float32; this is the loss in the precision of this machine.
+    """
     reference = accuracy["torch"]["AP"]
     lost = {key: round(100 * (reference - accuracy[key]["as_deployed"]["AP"]), 2) for key in NAMES}
     good_enough = [key for key in NAMES if max_drop is None or lost[key] <= max_drop]
