@@ -28,7 +28,6 @@ from stages.ingest import __main__ as ingest
 from stages.quantize import __main__ as quantize
 from stages.split import __main__ as split
 from stages.yolox.model import build_model, load_for_timing, timing_thread
-from stages.yolox.setup import save
 from tools.params_file import write_params
 from tools.turns import in_turns
 
@@ -75,8 +74,14 @@ def write_models(name: str, source: Path) -> None:
     model = load_params().model
     torch.manual_seed(0)
     net = build_model(YoloxConfig(model.name, num_classes=1, **model.architecture()))
+    weights = {
+        "model": net.state_dict(),
+        "architecture": model.architecture(),
+        "labels": ["LP"],
+        "input_hw": list(model.input_hw),
+    }
     folder.mkdir(exist_ok=True)
-    save(folder / "yolox.pth", net.state_dict(), model, ["LP"])
+    torch.save(weights, folder / "yolox.pth")
     export.main(folder / "yolox.pth", val, dataset, folder / "yolox.onnx")
     ir.main(folder / "yolox.onnx", val, dataset, folder / "ir")
     calibration = Path("split/calibration.json")
