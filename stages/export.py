@@ -23,7 +23,7 @@ from stages.common.files import atomic_path
 from stages.common.run import run_stage
 from stages.conversion.onnx_file import seal
 from stages.conversion.parity import Difference, compare, frame_canvases
-from stages.yolox.model import Decoded, TorchBackend, eval_model, with_one_stem
+from stages.yolox.model import TorchBackend, WithDecoder, eval_model, fuse_focus
 from stages.yolox.weights import Weights, load_weights
 
 OPSET = 18
@@ -36,7 +36,7 @@ def main(weights_path: Path, val: Path, dataset: Path, out: Path) -> None:
     weights = load_weights(weights_path)
     canvases = frame_canvases(val, dataset, weights.input_hw)
     model = eval_model(weights)
-    proto = to_onnx(Decoded(with_one_stem(model), weights.input_hw), weights)
+    proto = to_onnx(WithDecoder(fuse_focus(model), weights.input_hw), weights)
     with atomic_path(out) as tmp:
         onnx.save(proto, tmp)
         original = TorchBackend(model, weights.labels, weights.input_hw)

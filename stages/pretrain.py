@@ -1,10 +1,10 @@
-"""Pretrain: the weights that training starts from when nobody has others.
+"""Pretrain: the bundled weights, which training starts from by default.
 
 Out:  models/pretrained.pth   the default model, trained on many generated road scenes
 
-The scenes are drawn from other random numbers than those of `synthesize`, so that the default
-run's val frames were never seen. The stage is frozen in dvc.yaml: it takes an hour and its
-output is in Git; `dvc repro --force --single-item pretrain` makes it again.
+The scenes have other random seeds than those of `synthesize`, so that the val frames of the
+default run are new to the weights. The stage is frozen in dvc.yaml: it takes an hour and its
+output is in Git; `dvc repro --force --single-item pretrain` repeats it.
 
 Run:  python -m stages.pretrain models/pretrained.pth
 """
@@ -19,9 +19,10 @@ from stages.common.params import Pretrain, load_params
 from stages.common.run import progress, run_stage
 from stages.scenes.scene import draw_scene
 from stages.yolox.checkpoint import RESUME, Checkpoint, run_key
-from stages.yolox.dataset import Frames
-from stages.yolox.setup import save, start_fabric, yolox_config
-from stages.yolox.trainer import Loop
+from stages.yolox.dataset import FrameDataset
+from stages.yolox.setup import start_fabric, yolox_config
+from stages.yolox.trainer import Trainer
+from stages.yolox.weights import save
 
 SCENE_HW = (540, 960)
 VAL_SCENES = 100
@@ -29,34 +30,35 @@ LABELS = ["LP"]
 
 
 def main(out: Path) -> None:
-    """Trains the default model from nothing on generated scenes."""
+    """Train the default model from random weights on generated scenes."""
     params = load_params()
     model = params.model.model_copy(update={"input_hw": params.pretrain.input_hw})
-    fabric = start_fabric(params.pretrain)
-    config = yolox_config(model, params.pretrain, len(LABELS))
+    settings = params.pretrain
+    fabric = start_fabric(settings)
+    config = yolox_config(model, settings, len(LABELS))
     with tempfile.TemporaryDirectory() as folder:
-        train_coco = draw(Path(folder), "train", params.pretrain, params.pretrain.scenes)
-        val_coco = draw(Path(folder), "val", params.pretrain, VAL_SCENES)
-        frames = Frames(train_coco, Path(folder), model.input_hw, params.pretrain.cache_gb)
+        train_coco = draw(Path(folder), "train", settings, settings.scenes)
+        val_coco = draw(Path(folder), "val", settings, VAL_SCENES)
+        frames = FrameDataset(train_coco, Path(folder), model.input_hw, settings.cache_gb)
         values = {name: getattr(params, name).model_dump() for name in ("model", "pretrain")}
         checkpoint = Checkpoint(out.parent / RESUME, run_key(values, []))
-        loop = Loop(fabric, config, frames, params.pretrain, checkpoint)
-        record = loop.run(lambda epoch, figures: None, val_coco, Path(folder), params.evaluate)
-    save(out, record.best, model, LABELS)
+        trainer = Trainer(fabric, config, frames, settings, val_coco, params.evaluate, checkpoint)
+        state = trainer.run(log=lambda epoch, metrics: None)
+    save(out, state.best, model, LABELS)
     checkpoint.delete()
 
 
-def draw(folder: Path, side: str, params: Pretrain, count: int) -> dict:
-    """Draws scenes into a folder.
+def draw(folder: Path, split: str, params: Pretrain, count: int) -> dict:
+    """Draw scenes into a folder.
 
     Returns:
-        Their COCO, as the stages read it.
+        Their boxes as COCO.
     """
     images, annotations = [], []
-    for index in progress(range(count), f"drawing {side} scenes"):
-        rng = np.random.default_rng([*f"pretrain {side}".encode(), params.seed, index])
+    for index in progress(range(count), f"drawing {split} scenes"):
+        rng = np.random.default_rng([*f"pretrain {split}".encode(), params.seed, index])
         image_bgr, plates = draw_scene(rng, SCENE_HW)
-        name = f"{side}_{index:05d}.jpg"
+        name = f"{split}_{index:05d}.jpg"
         cv2.imwrite(str(folder / name), image_bgr)
         size = {"height": SCENE_HW[0], "width": SCENE_HW[1]}
         images.append({"id": index + 1, "file_name": name, **size})

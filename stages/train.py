@@ -1,15 +1,15 @@
 """Train: YOLOX on a CPU, one GPU or several, with one loop on Lightning Fabric.
 
-In:   data/split/train.json   what is trained on
-      data/split/val.json     judges every `train.eval_interval` epochs; the best weights are kept
+In:   data/split/train.json   the training images
+      data/split/val.json     evaluated every `train.eval_interval` epochs to choose the weights
       data/dataset            the images
-      models/pretrained.pth   where it starts, unless `train.pretrained` says otherwise
-Out:  models/yolox.pth        the best weights on the val list:
+      models/pretrained.pth   the weights to start from, unless `train.pretrained` names others
+Out:  models/yolox.pth        the best weights on the val images:
                               {"model": state dict, "architecture", "labels", "input_hw"}
-      models/last.pth         those at the end, the same way
+      models/last.pth         the weights of the last epoch, in the same format
       metrics/train           curves of losses, learning rate and AP
 
-A run that was killed goes on from its last epoch, as if nothing had happened.
+An interrupted run resumes after its last whole epoch and ends with the same weights.
 
 Run:  python -m stages.train data/split/train.json data/split/val.json data/dataset \
           models/pretrained.pth models/yolox.pth models/last.pth metrics/train
@@ -27,45 +27,46 @@ from stages.common.coco import labels_of, read_coco
 from stages.common.params import Model, Params, load_params
 from stages.common.run import run_stage
 from stages.yolox.checkpoint import RESUME, Checkpoint, run_key
-from stages.yolox.dataset import Frames
-from stages.yolox.download import official_weights
+from stages.yolox.dataset import FrameDataset
 from stages.yolox.model import start_from
-from stages.yolox.schedule import with_epochs
-from stages.yolox.setup import save, start_fabric, yolox_config
-from stages.yolox.trainer import Loop
-from stages.yolox.weights import load_weights
+from stages.yolox.setup import start_fabric, with_epochs, yolox_config
+from stages.yolox.trainer import Trainer
+from stages.yolox.weights import load_weights, official_weights, save
 
 
 def main(
     train: Path, val: Path, dataset: Path, bundled: Path, out: Path, last: Path, curves: Path
 ) -> None:
-    """Trains the detector and keeps the weights that were best on the val list."""
+    """Train the detector and keep the weights that are best on the val images."""
     params = load_params()
     train_coco, val_coco = read_coco(train, boxes_needed=True), read_coco(val, boxes_needed=True)
     labels = labels_of(train_coco)
-    settings = with_epochs(params.train, len(train_coco["images"]))
-    fabric = start_fabric(settings)
-    config = yolox_config(params.model, settings, len(labels))
+    fabric = start_fabric(params.train)
+    config = yolox_config(params.model, params.train, len(labels))
     with fabric.rank_zero_first(local=True):
         start = start_file(params, bundled)
     if start and (new := start_from(config.model, start)):
         fabric.print(f"the pretrained weights have other classes; new: {', '.join(new)}")
-    frames = Frames(train_coco, dataset / "images", params.model.input_hw, settings.cache_gb)
+    frames = FrameDataset(
+        train_coco, dataset / "images", params.model.input_hw, params.train.cache_gb
+    )
+    steps_per_epoch = frames.steps_per_epoch(params.train.batch_size)
+    settings = with_epochs(params.train, steps_per_epoch, start == bundled)
     checkpoint = Checkpoint(out.parent / RESUME, key_of(params, fabric, train, val, start))
-    loop = Loop(fabric, config, frames, settings, checkpoint)
+    trainer = Trainer(fabric, config, frames, settings, val_coco, params.evaluate, checkpoint)
     with curve_log(fabric, curves) as log:
-        record = loop.run(log, val_coco, dataset / "images", params.evaluate)
+        state = trainer.run(log)
     if fabric.is_global_zero:
-        save(out, record.best, params.model, labels)
-        save(last, record.last, params.model, labels)
+        save(out, state.best, params.model, labels)
+        save(last, state.last, params.model, labels)
         checkpoint.delete()
 
 
 def start_file(params: Params, bundled: Path) -> Path | None:
-    """The weights that `train.pretrained` names; None for random ones.
+    """Return the weights that `train.pretrained` names; None for random ones.
 
-    `auto` are the bundled ones where they have the shape of the model, whatever their activation:
-    30 images teach nothing to a network that starts from nothing.
+    `auto` names the bundled ones where they have the shape of the model, whatever their activation:
+    30 images are too few for random weights.
 
     Raises:
         UserError: they cannot be downloaded.
@@ -79,14 +80,14 @@ def start_file(params: Params, bundled: Path) -> Path | None:
 
 
 def has_shape_of(weights: Path, model: Model) -> bool:
-    """Whether these weights, written by `pretrain`, are of the model's depth and width."""
+    """Return True if weights that `pretrain` wrote have the depth and width of the model."""
     architecture = model.architecture()
     given = load_weights(weights).architecture
     return all(given[name] == architecture[name] for name in ("depth", "width", "depthwise"))
 
 
 def key_of(params: Params, fabric: Fabric, train: Path, val: Path, start: Path | None) -> str:
-    """The name of this run among the checkpoints."""
+    """Hash the run, as the name of its checkpoint."""
     sections = {name: getattr(params, name).model_dump() for name in ("model", "train", "evaluate")}
     machine = {"processes": fabric.world_size, "device": str(fabric.device)}
     return run_key({**sections, **machine}, [train, val, *([start] if start else [])])
@@ -94,15 +95,15 @@ def key_of(params: Params, fabric: Fabric, train: Path, val: Path, start: Path |
 
 @contextmanager
 def curve_log(fabric: Fabric, folder: Path) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Writes each epoch's figures as curves; only the first of several processes does."""
+    """Yield a function that adds an epoch's metrics to the curves, in the first process only."""
     if not fabric.is_global_zero:
-        yield lambda epoch, figures: None
+        yield lambda epoch, metrics: None
         return
     with Live(str(folder), dvcyaml=None, report=None, save_dvc_exp=False) as live:
 
-        def log(epoch: int, figures: dict[str, float]) -> None:
+        def log(epoch: int, metrics: dict[str, float]) -> None:
             live.step = epoch
-            for name, value in figures.items():
+            for name, value in metrics.items():
                 live.log_metric(name, round(value, 6))
 
         yield log

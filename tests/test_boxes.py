@@ -9,7 +9,7 @@ from yolox.data.data_augment import preproc
 from yolox.utils import postprocess as yolox_postprocess
 
 from detector.core.boxes import anchor_count, as_blob, fitted_hw, letterbox, nms, postprocess
-from stages.yolox.model import Decoded, TorchBackend, anchor_grid, with_one_stem
+from stages.yolox.model import TorchBackend, WithDecoder, anchor_grid, fuse_focus
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_boxes_are_those_of_yolox(tiny_model, noise, frame_hw):
     """The whole way: our decode and choice of boxes against YOLOX's decode and its NMS."""
     input_hw = (64, 96)
     with torch.inference_mode():
-        output = Decoded(tiny_model, input_hw)(noise)[0].numpy()
+        output = WithDecoder(tiny_model, input_hw)(noise)[0].numpy()
         tiny_model.head.decode_in_inference = True
         (expected,) = yolox_postprocess(
             tiny_model(noise).clone(), 3, conf_thre=0.0005, nms_thre=0.65
@@ -84,7 +84,7 @@ def test_boxes_are_those_of_yolox(tiny_model, noise, frame_hw):
 
 def test_one_convolution_computes_what_focus_computes(tiny_model, noise):
     with torch.inference_mode():
-        expected, found = tiny_model(noise), with_one_stem(tiny_model)(noise)
+        expected, found = tiny_model(noise), fuse_focus(tiny_model)(noise)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     assert type(tiny_model.backbone.backbone.stem).__name__ == "Focus"  # the original is as it was
 
@@ -102,7 +102,7 @@ def test_decode_by_hand():
     """The second anchor of a 32x64 input lies at cell (1, 0) of stride 8."""
     raw = torch.zeros(1, anchor_count((32, 64)), 6)
     raw[0, 1] = torch.tensor([0.5, 0.25, np.log(2), np.log(1), 0.9, 0.8])
-    output = Decoded(Constant(raw), (32, 64))(None)[0].numpy()
+    output = WithDecoder(Constant(raw), (32, 64))(None)[0].numpy()
     np.testing.assert_allclose(output[:, 1], [12, 2, 16, 8, 0.72], rtol=1e-6)
     boxes_xyxy, scores, classes = postprocess(output, (32, 64), (64, 128), 0.5, 0.65)
     # centre ((1 + .5) * 8, .25 * 8) = (12, 2), size (16, 8); the frame is twice the input.

@@ -147,6 +147,7 @@ class Train(Section):
     cache_gb: NotNegative = 4.0
     batch_size: AtLeastOne = 8
     max_epoch: Literal["auto"] | AtLeastOne = 300
+    max_minutes: Positive | None = None
     patience: Count = 0
     warmup_epochs: Count = 5
     no_aug_epochs: Count = 15

@@ -1,7 +1,7 @@
-"""Augmented training samples: YOLOX's mosaic, affine, mixup, colour and flip on cached frames.
+"""Augmented training samples: YOLOX's mosaic, affine, mixup, color and flip on cached frames.
 
-Every sample draws its random numbers from its own seed (run seed, epoch, place in the epoch),
-so it is the same whichever worker makes it, and however many there are.
+Every sample has a random seed of its own (from the run's seed, epoch and place in the epoch), so
+it is the same in whichever worker or process it is made.
 """
 
 import random
@@ -18,13 +18,16 @@ from yolox.data import MosaicDetection, TrainTransform
 from detector.core.boxes import fitted_hw, letterbox_scale
 from stages.common.coco import boxes_of, read_image
 from stages.common.params import Train
-from stages.yolox.schedule import steps_per_epoch
 
 MAX_BOXES = 120  # of one sample; a mosaic of four crowded frames has more
 SMALLEST_SIDE_PX = 2  # of a box after augmentation; what is left of a cut-off box is no example
+AUGMENTATION = (
+    "degrees", "translate", "mosaic_scale", "mixup_scale", "shear", "enable_mixup", "mosaic_prob",
+    "mixup_prob",
+)  # fmt: skip
 
 
-class Frames:
+class FrameDataset:
     """Resized frames and their boxes, with the methods that MosaicDetection calls.
 
     Args:
@@ -35,24 +38,26 @@ class Frames:
     """
 
     def __init__(self, coco: dict, images_dir: Path, input_hw: tuple[int, int], cache_gb: float):
-        self.input_dim = input_hw
+        self.images_dir, self.input_dim = images_dir, input_hw
         self.paths = [images_dir / image["file_name"] for image in coco["images"]]
-        scales = [letterbox_scale((i["height"], i["width"]), input_hw) for i in coco["images"]]
         boxes = boxes_of(coco)
-        self.labels = [
-            boxes[image["id"]] * np.array([scale] * 4 + [1], np.float32)
-            for image, scale in zip(coco["images"], scales, strict=True)
-        ]
+        self.labels = []
+        for image in coco["images"]:
+            scale = letterbox_scale((image["height"], image["width"]), input_hw)
+            self.labels.append(boxes[image["id"]] * np.array([scale] * 4 + [1], np.float32))
         self.cached: list[np.ndarray] = []
-        free = cache_gb * 1e9
+        free_bytes = cache_gb * 1e9
         for path in self.paths:
-            if free <= 0:
+            if free_bytes <= 0:
                 break
             self.cached.append(self.resized(path))
-            free -= self.cached[-1].nbytes
+            free_bytes -= self.cached[-1].nbytes
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        return -(-len(self) // batch_size)
 
     def resized(self, path: Path) -> np.ndarray:
         image_bgr = read_image(path)
@@ -60,18 +65,18 @@ class Frames:
         return cv2.resize(image_bgr, new_hw[::-1], interpolation=cv2.INTER_LINEAR)
 
     def load_anno(self, index: int) -> np.ndarray:
-        """float32 [n, 5]: x0, y0, x1, y1 in pixels of the resized frame, class index."""
+        """Return float32 [n, 5]: x0, y0, x1, y1 in pixels of the resized frame, class index."""
         return self.labels[index].copy()
 
     def pull_item(self, index: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int], int]:
-        """Resized frame, boxes as `load_anno`, its size and its index."""
-        known = index < len(self.cached)
-        image_bgr = self.cached[index].copy() if known else self.resized(self.paths[index])
+        """Return the resized frame, its boxes as `load_anno`, its size and its index."""
+        cached = index < len(self.cached)
+        image_bgr = self.cached[index].copy() if cached else self.resized(self.paths[index])
         return image_bgr, self.load_anno(index), image_bgr.shape[:2], index
 
 
 class VisibleBoxes(TrainTransform):
-    """YOLOX's colour and flip, after boxes that the affine pushed out of the picture are gone.
+    """YOLOX's color and flip, after boxes that the affine pushed out of the image are removed.
 
     Left in, they come back with zero width where no other box survives, and their log(0)
     dominates the L1 loss.
@@ -82,25 +87,21 @@ class VisibleBoxes(TrainTransform):
         return super().__call__(image, targets[(sides > SMALLEST_SIDE_PX).all(axis=1)], input_dim)
 
 
-class Samples(Dataset):
-    """Augmented samples by key (seed, mosaic, index), as `EpochKeys` yields them."""
+class AugmentedDataset(Dataset):
+    """Augmented samples by key (seed, mosaic, index), as `BatchSampler` yields them."""
 
-    def __init__(self, frames: Frames, params: Train):
-        names = (
-            "degrees", "translate", "mosaic_scale", "mixup_scale", "shear", "enable_mixup",
-            "mosaic_prob", "mixup_prob",
-        )  # fmt: skip
+    def __init__(self, frames: FrameDataset, params: Train):
         self.augmented = MosaicDetection(
             frames,
             img_size=frames.input_dim,
             preproc=VisibleBoxes(MAX_BOXES, params.flip_prob, params.hsv_prob),
-            **{name: getattr(params, name) for name in names},
+            **{name: getattr(params, name) for name in AUGMENTATION},
         )
 
     def __getitem__(self, key: tuple[int, bool, int]) -> tuple[np.ndarray, np.ndarray, int]:
-        """Image float32 [3, *input_hw], boxes float32 [MAX_BOXES, 5] and the frame's index.
+        """Return image float32 [3, *input_hw], boxes float32 [MAX_BOXES, 5], the frame's index.
 
-        A box is class index, centre x, centre y, width, height, in pixels of the input.
+        A box is class index, center x, center y, width, height, in pixels of the input.
         """
         seed, mosaic, index = key
         random.seed(seed)
@@ -109,58 +110,57 @@ class Samples(Dataset):
         return image, labels, index
 
 
-class EpochKeys(Sampler):
-    """Batches of sample keys for all epochs in one stream, so that workers never idle.
+class BatchSampler(Sampler):
+    """Batches of sample keys of all epochs that are left, in one stream: workers never idle.
 
     Each process takes its share of every global batch: the samples of a step do not depend on
     the number of processes.
     """
 
     def __init__(
-        self, frames: int, params: Train, rank: int = 0, world_size: int = 1, done_epochs: int = 0
+        self, frames: FrameDataset, params: Train, rank: int, world_size: int, done_epochs: int
     ):
         self.frames, self.params, self.rank, self.world_size = frames, params, rank, world_size
-        self.done_epochs = done_epochs
+        self.epochs = range(done_epochs, params.max_epoch)
 
     def __len__(self) -> int:
-        epochs = self.params.max_epoch - self.done_epochs
-        return epochs * steps_per_epoch(self.frames, self.params.batch_size)
+        return len(self.epochs) * self.frames.steps_per_epoch(self.params.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, bool, int]]]:
-        for epoch in range(self.done_epochs, self.params.max_epoch):
-            draws = np.random.default_rng([self.params.seed, epoch])
+        batch_size = self.params.batch_size
+        for epoch in self.epochs:
+            rng = np.random.default_rng([self.params.seed, epoch])
             mosaic = epoch < self.params.max_epoch - self.params.no_aug_epochs
-            order = draws.permutation(self.frames).tolist()
+            order = rng.permutation(len(self.frames)).tolist()
             # The last batch is filled up with the first frames: a batch of one has no statistics.
-            missing = -len(order) % self.params.batch_size
+            missing = -len(order) % batch_size
             order += [order[i % len(order)] for i in range(missing)]
-            seeds = draws.integers(2**31, size=len(order)).tolist()
+            seeds = rng.integers(2**31, size=len(order)).tolist()
             keys = [(seed, mosaic, index) for seed, index in zip(seeds, order, strict=True)]
-            for start in range(0, len(keys), self.params.batch_size):
-                batch = keys[start : start + self.params.batch_size]
-                yield batch[self.rank :: self.world_size]
+            for start in range(0, len(keys), batch_size):
+                yield keys[start : start + batch_size][self.rank :: self.world_size]
 
 
 def sample_loader(
-    frames: Frames, params: Train, rank: int, world_size: int, done_epochs: int
+    frames: FrameDataset, params: Train, rank: int = 0, world_size: int = 1, done_epochs: int = 0
 ) -> DataLoader:
-    """Batches of the epochs that are left.
+    """Load the batches of the epochs that are left.
 
     Yields:
         float32 [n, 3, *input_hw], float32 [n, MAX_BOXES, 5], indices [n].
     """
     return DataLoader(
-        Samples(frames, params),
-        batch_sampler=EpochKeys(len(frames), params, rank, world_size, done_epochs),
+        AugmentedDataset(frames, params),
+        batch_sampler=BatchSampler(frames, params, rank, world_size, done_epochs),
         # torch's threads are this process's share of the cores, see start_fabric.
         num_workers=max(1, torch.get_num_threads() // 2),
-        worker_init_fn=be_a_quiet_worker,
+        worker_init_fn=init_worker,
         pin_memory=torch.cuda.is_available(),
     )
 
 
-def be_a_quiet_worker(worker: int) -> None:
-    """Leaves the cores to the model, and the answer to Ctrl-C to the process that trains."""
+def init_worker(worker: int) -> None:
+    """Leave the cores to the model, and the reaction to Ctrl-C to the process that trains."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

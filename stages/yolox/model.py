@@ -1,8 +1,8 @@
-"""The YOLOX model of this project, from its parameters or from its weights file.
+"""The YOLOX network, its decoder and its backend, from parameters or from a weights file.
 
-The network, its loss and its initial values are those of the `yolox` package. One method of
-the head is replaced: under bfloat16 autocast it would compute box coordinates in bfloat16,
-whose steps at 500 px are 2 px, and the IoU loss would learn from the rounding.
+Network, loss and initial values are those of the `yolox` package. One method of the head is
+replaced: under bfloat16 autocast it would compute box coordinates in bfloat16, which at 500 px
+rounds to 2 px, and the IoU loss would learn from the rounding.
 """
 
 import copy
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from yolox.config import YoloxConfig
 from yolox.models import YoloPafpn, YoloxHead, YoloxModule
-from yolox.models.network_blocks import BaseConv, Focus
+from yolox.models.network_blocks import BaseConv
 
 from detector.core.boxes import STRIDES, as_blob
 from detector.core.requests import FunctionRequest
@@ -36,7 +36,7 @@ class Head(YoloxHead):
 
 
 def build_model(config: YoloxConfig) -> YoloxModule:
-    """A freshly initialised model in training mode; it becomes `config.model`."""
+    """Initialize a model in training mode; it becomes `config.model`."""
     common = {"in_channels": CHANNELS, "depthwise": config.depthwise, "act": config.act}
     backbone = YoloPafpn(config.depth, config.width, **common)
     config.model = YoloxModule(backbone, Head(config.num_classes, config.width, **common))
@@ -44,10 +44,10 @@ def build_model(config: YoloxConfig) -> YoloxModule:
 
 
 def start_from(model: YoloxModule, path: Path) -> list[str]:
-    """Loads pretrained weights; prediction layers of another class count keep their start values.
+    """Load pretrained weights, except for the class predictions where the classes are others.
 
     Returns:
-        The names of the layers that were left as they are.
+        The names of the tensors that keep their initial values.
 
     Raises:
         UserError: the weights are unreadable or of another architecture.
@@ -75,7 +75,7 @@ def shape_of(state: dict, name: str) -> torch.Size | None:
 
 
 def eval_model(weights: Weights) -> YoloxModule:
-    """The trained model in eval mode; it gives raw [1, anchors, 5 + classes], not decoded."""
+    """Build the trained model in eval mode; its output [1, anchors, 5 + classes] is not decoded."""
     config = YoloxConfig("yolox", num_classes=len(weights.labels), **weights.architecture)
     model = build_model(config)
     model.load_state_dict(weights.state)
@@ -83,11 +83,11 @@ def eval_model(weights: Weights) -> YoloxModule:
     return model.eval()
 
 
-class Decoded(torch.nn.Module):
-    """A YOLOX model that gives boxes in pixels and one score per class.
+class WithDecoder(torch.nn.Module):
+    """A YOLOX model whose output is boxes in pixels and one score per class.
 
     OpenVINO computes what follows the last convolutions in float32 even where it runs the rest in
-    bfloat16, and NNCF puts no quantizer there, so the decode may stand in the graph.
+    bfloat16, and NNCF puts no quantizer there, so the decoder can be part of the graph.
 
     Args:
         model: YOLOX in eval mode, not decoding itself.
@@ -102,7 +102,7 @@ class Decoded(torch.nn.Module):
         self.register_buffer("strides", strides)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """[1, 3, height, width] to [1, 4 + classes, anchors], see `boxes.postprocess`."""
+        """Map [1, 3, height, width] to [1, 4 + classes, anchors], see `boxes.postprocess`."""
         raw = self.model(images)
         centres = (raw[..., :2] + self.corners) * self.strides
         sides = raw[..., 2:4].exp() * self.strides
@@ -111,7 +111,7 @@ class Decoded(torch.nn.Module):
 
 
 def anchor_grid(input_hw: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cell corners [anchors, 2] (x, y in cells) and strides [anchors, 1], both float32."""
+    """Return cell corners [anchors, 2] (x, y in cells) and strides [anchors, 1], both float32."""
     corners, strides = [], []
     for stride in STRIDES:
         rows, columns = (torch.arange(side // stride) for side in input_hw)
@@ -121,19 +121,15 @@ def anchor_grid(input_hw: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat(corners), torch.cat(strides)
 
 
-def with_one_stem(model: YoloxModule) -> YoloxModule:
-    """A copy whose Focus is the 6x6 convolution with stride 2 that computes the same.
+def fuse_focus(model: YoloxModule) -> YoloxModule:
+    """Copy a model with its Focus replaced by the equivalent 6x6 convolution with stride 2.
 
     Focus slices the image into its four phases, twelve channels, for a 3x3 convolution. Each of
-    these weights belongs to one pixel of a 6x6 window; without slices there is nothing left to
-    do before the first convolution, which in INT8 then reads the picture's bytes.
+    these weights belongs to one pixel of a 6x6 window. Without slices the first convolution is
+    the first operation, which in INT8 reads the bytes of the image directly.
     """
     model = copy.deepcopy(model)
-    model.backbone.backbone.stem = one_convolution(model.backbone.backbone.stem)
-    return model.eval()
-
-
-def one_convolution(focus: Focus) -> BaseConv:
+    focus = model.backbone.backbone.stem
     old = focus.conv.conv
     new = BaseConv(old.in_channels // 4, old.out_channels, ksize=6, stride=2)
     # The order in which Focus stacks the phases (row, column).
@@ -141,7 +137,8 @@ def one_convolution(focus: Focus) -> BaseConv:
         channels = slice(phase * new.conv.in_channels, (phase + 1) * new.conv.in_channels)
         new.conv.weight.data[:, :, row::2, column::2] = old.weight.data[:, channels]
     new.bn, new.act = focus.conv.bn, focus.conv.act
-    return new
+    model.backbone.backbone.stem = new
+    return model.eval()
 
 
 class TorchBackend:
@@ -151,11 +148,11 @@ class TorchBackend:
         model: what `eval_model` returns, or the model that is being trained, in eval mode.
         labels: class names.
         input_hw: height and width of its input.
-        workers: the thread of its requests; None computes in the thread that starts them.
+        workers: the thread that computes; None for the thread that starts a request.
     """
 
     precision = "f32"
-    num_requests = 2  # one is computed by all cores, the next one waits
+    num_requests = 2  # one is computed on all cores while the next one waits
 
     def __init__(
         self,
@@ -165,13 +162,13 @@ class TorchBackend:
         workers: ThreadPoolExecutor | None = None,
     ):
         self.device = next(model.parameters()).device
-        self.model = Decoded(model, input_hw).to(self.device)
+        self.model = WithDecoder(model, input_hw).to(self.device)
         self.labels, self.input_hw = labels, input_hw
         self.workers = workers
 
     @torch.inference_mode()
     def infer(self, canvas_bgr: np.ndarray) -> np.ndarray:
-        """uint8 [*input_hw, 3] to float32 [4 + classes, anchors], see `postprocess`."""
+        """Map uint8 [*input_hw, 3] to float32 [4 + classes, anchors], see `postprocess`."""
         blob = torch.from_numpy(as_blob(canvas_bgr))
         return self.model(blob.to(self.device))[0].float().cpu().numpy()
 
@@ -184,7 +181,7 @@ class TorchBackend:
 
 
 def load_torch_backend(path: Path, workers: ThreadPoolExecutor | None = None) -> TorchBackend:
-    """The weights file as a backend.
+    """Load a weights file as a backend.
 
     Raises:
         UserError: see `load_weights`.
@@ -194,14 +191,14 @@ def load_torch_backend(path: Path, workers: ThreadPoolExecutor | None = None) ->
 
 
 def timing_thread(threads: int) -> ThreadPoolExecutor:
-    """The one thread of a process that may touch PyTorch where PyTorch is timed.
+    """Start the only thread that may use PyTorch in a process that measures its speed.
 
-    OpenMP keeps a pool of threads for every thread that ever computed; where those are more than
-    cores, they sleep between any two operations, and YOLOX-nano takes 2.5 times as long. So models
-    are loaded in this thread as well, see `load_for_timing`.
+    OpenMP keeps a thread pool for every thread that ever computed. Where these are more threads
+    than cores, they sleep between operations, and YOLOX-nano takes 2.5 times as long. So models
+    are loaded in this thread too, see `load_for_timing`.
 
     Args:
-        threads: that PyTorch uses.
+        threads: number of threads that PyTorch computes with.
     """
     workers = ThreadPoolExecutor(1, "torch")
     workers.submit(torch.set_num_threads, threads).result()
@@ -209,5 +206,5 @@ def timing_thread(threads: int) -> ThreadPoolExecutor:
 
 
 def load_for_timing(path: Path, thread: ThreadPoolExecutor) -> TorchBackend:
-    """The weights file as a backend whose requests run in the timing thread."""
+    """Load a weights file as a backend whose requests run in the timing thread."""
     return thread.submit(load_torch_backend, path, thread).result()

@@ -1,20 +1,25 @@
-"""What a training run is made of: devices, YOLOX's configuration, and the file it ends in."""
+"""How a training run is set up: devices, YOLOX's configuration, optimizer, number of epochs."""
 
-from pathlib import Path
+import ctypes
+import math
+from contextlib import suppress
 
 import torch
 from lightning_fabric import Fabric
 from yolox.config import YoloxConfig
 
 from detector.core.cpu import has_fast_bf16, usable_cores
-from stages.common.files import atomic_path
 from stages.common.params import Model, Train
 from stages.common.run import UserError
 from stages.yolox.model import build_model
 
+# Measured, see docs/training.md. The bundled weights know the default scenes already.
+AUTO_STEPS, AUTO_STEPS_BUNDLED, AUTO_EPOCHS = 400, 120, (20, 100)
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of <malloc.h>
+
 
 def start_fabric(params: Train) -> Fabric:
-    """Takes the devices, starts the other processes where there are several, sets the seed.
+    """Take the devices, start the other processes where there are several, set the seed.
 
     Raises:
         UserError: the machine has no such accelerator.
@@ -26,11 +31,12 @@ def start_fabric(params: Train) -> Fabric:
     available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if kind in available and not available[kind]():
         raise UserError(f"train.accelerator is {kind}, but this machine has none; use auto or cpu")
+    keep_freed_memory()
     fabric = Fabric(
         accelerator=kind,
         devices=1 if kind == "cpu" and params.devices == "auto" else params.devices,
         num_nodes=params.num_nodes,
-        precision=precision_of(kind) if params.precision == "auto" else params.precision,
+        precision=best_precision(kind) if params.precision == "auto" else params.precision,
     )
     fabric.launch()
     torch.set_num_threads(max(1, usable_cores() * params.num_nodes // fabric.world_size))
@@ -38,33 +44,40 @@ def start_fabric(params: Train) -> Fabric:
     return fabric
 
 
-def precision_of(kind: str) -> str:
-    """The fastest precision that trains as well: bfloat16 where the processor computes in it."""
+def keep_freed_memory() -> None:
+    """Make glibc reuse freed memory instead of handing it back to the kernel.
+
+    Otherwise every activation of every step is made of new pages, which the kernel fills with
+    zeros first: a step of YOLOX-nano on two cores takes a fifth longer.
+    """
+    with suppress(AttributeError):  # another C library than glibc
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def best_precision(kind: str) -> str:
+    """Return the fastest precision that trains as well: bfloat16 where it is computed natively."""
     if kind == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     return "bf16-mixed" if kind == "cpu" and has_fast_bf16() else "32"
 
 
 def yolox_config(model: Model, train: Train, classes: int) -> YoloxConfig:
-    """YOLOX's own configuration object, filled from params.yaml, with a fresh model."""
+    """Fill YOLOX's own configuration from params.yaml, with an initialized model."""
     config = YoloxConfig(
         model.name,
         num_classes=classes,
         **model.architecture(),
         input_size=model.input_hw,
-        **train.model_dump(
-            include={
-                "warmup_epochs", "warmup_lr", "max_epoch", "no_aug_epochs", "min_lr_ratio",
-                "basic_lr_per_img", "scheduler", "ema", "weight_decay", "momentum",
-            }
-        ),
-    )  # fmt: skip
+        **train.model_dump(include={"weight_decay", "momentum"}),
+    )
     build_model(config)
     return config
 
 
 def optimizer_of(config: YoloxConfig, params: Train) -> torch.optim.Optimizer:
-    """YOLOX's SGD, or AdamW; neither decays biases and batch-norm scales."""
+    """Make YOLOX's SGD, or AdamW; neither decays biases and batch-norm scales."""
     if params.optimizer == "sgd":
         return config.get_optimizer(params.batch_size)
     weights = [p for p in config.model.parameters() if p.ndim > 1]
@@ -73,13 +86,39 @@ def optimizer_of(config: YoloxConfig, params: Train) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, weight_decay=params.weight_decay)
 
 
-def save(out: Path, state: dict, model: Model, labels: list[str]) -> None:
-    """Writes tensors and plain values only, so that the file loads with weights_only=True."""
-    content = {
-        "model": {name: tensor.cpu().contiguous() for name, tensor in state.items()},
-        "architecture": model.architecture(),
-        "labels": labels,
-        "input_hw": list(model.input_hw),
-    }
-    with atomic_path(out) as tmp:
-        torch.save(content, tmp)
+def with_epochs(params: Train, steps_per_epoch: int, bundled: bool) -> Train:
+    """Replace `max_epoch: auto` by the epochs of AUTO_STEPS steps, within AUTO_EPOCHS.
+
+    Args:
+        params: the section `train`.
+        steps_per_epoch: batches that hold all training images once.
+        bundled: True if the run starts from the bundled weights.
+    """
+    if params.max_epoch != "auto":
+        return params
+    epochs = round((AUTO_STEPS_BUNDLED if bundled else AUTO_STEPS) / steps_per_epoch)
+    return params.model_copy(update={"max_epoch": min(max(epochs, AUTO_EPOCHS[0]), AUTO_EPOCHS[1])})
+
+
+def shortened(params: Train, max_epoch: int) -> Train:
+    """Lower `max_epoch`, and with it the epochs of warm-up and without augmentation."""
+    if max_epoch == params.max_epoch:
+        return params
+    share = max_epoch / params.max_epoch
+    return params.model_copy(
+        update={
+            "max_epoch": max_epoch,
+            "warmup_epochs": math.ceil(params.warmup_epochs * share),
+            "no_aug_epochs": round(params.no_aug_epochs * share),
+        }
+    )
+
+
+def epochs_within(seconds: float, epoch_s: float, evaluation_s: float, params: Train) -> int:
+    """Count the epochs that fit into a time, evaluations included; at least 1."""
+
+    def duration(epochs: int) -> float:
+        return epochs * epoch_s + -(-epochs // params.eval_interval) * evaluation_s
+
+    fitting = (n for n in range(params.max_epoch, 0, -1) if duration(n) <= seconds)
+    return next(fitting, 1)
