@@ -10,16 +10,21 @@ import numpy as np
 import torch
 
 from stages.common.coco import read_coco
-from stages.common.params import Train
-from stages.yolox.dataset import EpochKeys, Frames, Samples, sample_loader
+from stages.common.params import load_params
+from stages.yolox.dataset import AugmentedDataset, BatchSampler, FrameDataset, sample_loader
+
+PARAMS = Path(__file__).parent.parent / "params.yaml"
 
 
 def main(data: Path, workers: int) -> None:
     torch.set_num_threads(2 * workers)  # of which the loader takes half
-    frames = Frames(read_coco(data / "split/train.json"), data / "dataset/images", (64, 96), 1)
-    params = Train(max_epoch=1, warmup_epochs=1, no_aug_epochs=1, batch_size=2)
-    expected = [Samples(frames, params)[key] for batch in EpochKeys(4, params) for key in batch]
-    loader = sample_loader(frames, params, 0, 1, 0)
+    coco = read_coco(data / "split/train.json")
+    frames = FrameDataset(coco, data / "dataset/images", (64, 96), 1)
+    changes = {"max_epoch": 1, "no_aug_epochs": 1, "batch_size": 2}
+    params = load_params(PARAMS).train.model_copy(update=changes)
+    dataset = AugmentedDataset(frames, params)
+    expected = [dataset[key] for batch in BatchSampler(frames, params, 0, 1, 0) for key in batch]
+    loader = sample_loader(frames, params)
     assert loader.num_workers == workers
     found = [
         sample for images, labels, indices in loader

@@ -1,4 +1,4 @@
-"""Training: samples, schedules and the stage itself on a few pictures."""
+"""Training: samples, schedules and the stage itself on a few images."""
 
 import csv
 import math
@@ -17,12 +17,12 @@ import yaml
 from conftest import ROOT
 
 from stages.common.coco import read_coco
-from stages.common.params import Model, Train
+from stages.common.params import Train, load_params
 from stages.train import has_shape_of
-from stages.yolox.checkpoint import Checkpoint, run_key
-from stages.yolox.dataset import EpochKeys, Frames, Samples, VisibleBoxes
-from stages.yolox.schedule import ema_decay, step_hw, with_epochs
-from stages.yolox.train_state import Record
+from stages.yolox.checkpoint import Checkpoint, TrainState, run_key
+from stages.yolox.dataset import AugmentedDataset, BatchSampler, FrameDataset, VisibleBoxes
+from stages.yolox.setup import epochs_within, shortened, with_epochs
+from stages.yolox.trainer import ema_decay, step_hw
 from stages.yolox.weights import load_weights
 
 INPUT_HW = (64, 96)
@@ -30,10 +30,19 @@ SHORT = {"max_epoch": 3, "warmup_epochs": 1, "no_aug_epochs": 1, "eval_interval"
          "batch_size": 2, "precision": "32", "basic_lr_per_img": 0.001}  # fmt: skip
 
 
+def train_params(**changes) -> Train:
+    """The section `train` of this repository with some values changed."""
+    return load_params(ROOT / "params.yaml").train.model_copy(update=changes)
+
+
+def frames_of(data, cache_gb: float = 1) -> FrameDataset:
+    coco = read_coco(data / "split/train.json")
+    return FrameDataset(coco, data / "dataset/images", INPUT_HW, cache_gb)
+
+
 @pytest.fixture
-def frames(tiny_dataset) -> Frames:
-    coco = read_coco(tiny_dataset / "split/train.json")
-    return Frames(coco, tiny_dataset / "dataset/images", INPUT_HW, cache_gb=1)
+def frames(tiny_dataset) -> FrameDataset:
+    return frames_of(tiny_dataset)
 
 
 def test_frames_are_resized_with_their_boxes(frames):
@@ -52,7 +61,7 @@ def test_a_frame_handed_out_may_be_changed(frames):
 
 @pytest.mark.parametrize("mosaic", [True, False])
 def test_a_sample_is_the_same_for_its_key(frames, mosaic):
-    samples = Samples(frames, Train())
+    samples = AugmentedDataset(frames, train_params())
     first, other = samples[(5, mosaic, 1)], samples[(6, mosaic, 1)]
     again = samples[(5, mosaic, 1)]
     assert first[0].shape == (3, *INPUT_HW)
@@ -60,7 +69,7 @@ def test_a_sample_is_the_same_for_its_key(frames, mosaic):
     assert (first[0] != other[0]).any()
 
 
-def test_boxes_pushed_out_of_the_picture_are_no_examples():
+def test_boxes_pushed_out_of_the_image_are_no_examples():
     image_bgr = np.full((64, 96, 3), 114, np.uint8)
     targets = np.array([[96, 0, 96, 64, 0], [10, 10, 11, 40, 0], [10, 10, 30, 40, 0]], float)
     _, labels = VisibleBoxes(5, flip_prob=0.0, hsv_prob=0.0)(image_bgr, targets, INPUT_HW)
@@ -79,25 +88,22 @@ def test_batches_do_not_depend_on_the_number_of_workers(tiny_dataset, workers):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("frame_count", "batch_size"), [(30, 6), (7, 4), (3, 8), (1, 2)])
-def test_an_epoch_shows_every_frame_in_full_batches(frame_count, batch_size):
-    params = Train(max_epoch=2, no_aug_epochs=1, batch_size=batch_size)
-    keys = EpochKeys(frame_count, params)
-    batches = list(keys)
-    assert len(batches) == len(keys) == 2 * math.ceil(frame_count / batch_size)
+@pytest.mark.parametrize(("frame_count", "batch_size"), [(30, 6), (7, 4), (3, 8), (1, 2), (8, 4)])
+def test_an_epoch_shows_every_frame_in_full_batches(frames, frame_count, batch_size):
+    frames.paths = frames.paths[:1] * frame_count
+    params = train_params(max_epoch=2, no_aug_epochs=1, batch_size=batch_size)
+    sampler = BatchSampler(frames, params, 0, 1, 0)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) == 2 * math.ceil(frame_count / batch_size)
     assert {len(batch) for batch in batches} == {batch_size}
     half = len(batches) // 2
     for epoch, mosaic in ((batches[:half], True), (batches[half:], False)):
         assert {index for batch in epoch for _, _, index in batch} == set(range(frame_count))
         assert {flag for batch in epoch for _, flag, _ in batch} == {mosaic}
-
-
-def test_processes_share_every_global_batch():
-    params = Train(max_epoch=2, no_aug_epochs=1, batch_size=4)
-    alone = list(EpochKeys(8, params))
-    shares = [list(EpochKeys(8, params, rank, 2)) for rank in (0, 1)]
-    for step, batch in enumerate(alone):
-        assert sorted(batch) == sorted(shares[0][step] + shares[1][step])
+    assert list(BatchSampler(frames, params, 0, 1, 1)) == batches[half:]
+    shares = [BatchSampler(frames, params, rank, 2, 0) for rank in (0, 1)]
+    for batch, first, second in zip(batches, *shares, strict=True):
+        assert sorted(batch) == sorted(first + second)
 
 
 @pytest.mark.parametrize("steps", [10, 750, 100_000])
@@ -108,17 +114,18 @@ def test_the_average_follows_short_runs(steps):
 
 
 def test_input_sizes_stay_legal_and_keep_the_aspect():
-    params = Train(multiscale_range=3)
+    params = train_params(multiscale_range=3)
     sizes = {step_hw((320, 544), params, step) for step in range(0, 2000, 10)}
     assert len(sizes) == 7
     assert all(h % 32 == w % 32 == 0 and abs(w / h - 1.7) < 0.2 for h, w in sizes)
-    assert step_hw((320, 544), Train(multiscale_range=0), 5) == (320, 544)
+    assert step_hw((320, 544), train_params(multiscale_range=0), 5) == (320, 544)
 
 
 def prepare(folder, **changes) -> None:
     """Writes the parameters of a short run into a folder."""
-    content = {"data": {"export": "x.zip"}, "model": {"name": "yolox-nano", "input_hw": [64, 96]},
-               "train": {"pretrained": "none", **SHORT, **changes}}  # fmt: skip
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["model"] |= {"input_hw": list(INPUT_HW)}
+    content["train"] |= {"pretrained": "none", **SHORT, **changes}
     folder.mkdir(exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
 
@@ -162,7 +169,8 @@ def test_the_stage_writes_weights_and_curves_and_the_same_ones_again(
     ],
 )
 def test_bundled_weights_are_taken_for_models_of_their_shape(model, fit):
-    assert has_shape_of(ROOT / "models/pretrained.pth", Model(**model)) == fit
+    params = load_params(ROOT / "params.yaml").model.model_copy(update=model)
+    assert has_shape_of(ROOT / "models/pretrained.pth", params) == fit
 
 
 @pytest.mark.slow
@@ -233,38 +241,55 @@ def test_an_unreadable_checkpoint_is_no_checkpoint(tmp_path, damage):
     ],
 )
 def test_patience_counts_epochs_since_the_best(aps, patience, stops):
-    record, found = Record(), []
+    state, found = TrainState(len(aps)), []
     for epoch, ap in enumerate(aps, 1):
-        judged = {} if ap is None else {"val/AP": ap}
-        record.add(epoch, {"loss/total": 1.0, **judged}, lambda epoch=epoch: {"epoch": epoch})
-        record.stop_if_idle(patience)
-        found.append(record.stopped)
+        evaluated = {} if ap is None else {"val/AP": ap}
+        weights = {"epoch": torch.tensor(epoch)}
+        state.add({"loss/total": 1.0, **evaluated}, weights, patience)
+        found.append(state.stopped)
     assert found == stops
-    assert record.best == {"epoch": record.best_epoch}
-
-
-@pytest.mark.slow
-def test_a_run_without_progress_stops_early(run_stage, tiny_dataset, tmp_path):
-    done = train(
-        run_stage, tiny_dataset, tmp_path, basic_lr_per_img=1e-9, max_epoch=50, patience=2,
-        eval_interval=1,
-    )  # fmt: skip
-    assert "stopped early after epoch 3" in done.stdout
+    assert state.best == {"epoch": state.best_epoch}
 
 
 @pytest.mark.parametrize(
-    ("images", "batch_size", "epochs"), [(30, 8, 100), (400, 8, 20), (80, 8, 40), (1, 8, 100)]
+    ("steps_per_epoch", "bundled", "epochs"),
+    [(4, False, 100), (50, False, 20), (10, False, 40), (1, False, 100), (4, True, 30)],
 )
-def test_auto_epochs_make_a_run_of_about_the_same_length(images, batch_size, epochs):
-    params = with_epochs(Train(max_epoch="auto", batch_size=batch_size), images)
-    assert params.max_epoch == epochs
-    assert with_epochs(Train(max_epoch=7), images).max_epoch == 7
+def test_auto_epochs_make_runs_of_about_the_same_length(steps_per_epoch, bundled, epochs):
+    assert with_epochs(train_params(), steps_per_epoch, bundled).max_epoch == epochs
+    assert with_epochs(train_params(max_epoch=7), steps_per_epoch, bundled).max_epoch == 7
+
+
+@pytest.mark.parametrize(
+    ("seconds", "epochs"), [(1000, 30), (33, 30), (32.9, 29), (11, 10), (1.5, 1), (0, 1), (-5, 1)]
+)
+def test_a_budget_pays_for_epochs_and_evaluations(seconds, epochs):
+    params = train_params(max_epoch=30, eval_interval=10)
+    assert epochs_within(seconds, 1.0, 1.0, params) == epochs
+
+
+def test_a_shortened_run_keeps_a_share_of_its_warm_up():
+    params = train_params(max_epoch=100, warmup_epochs=3, no_aug_epochs=10)
+    short = shortened(params, 20)
+    assert (short.max_epoch, short.warmup_epochs, short.no_aug_epochs) == (20, 1, 2)
+    assert shortened(params, 100) == params
+
+
+def test_a_budget_lowers_the_epochs_and_trains_the_same_weights(run_stage, tiny_dataset, tmp_path):
+    """Measuring leaves no trace: one epoch in a budget is one epoch."""
+    changes = {"warmup_epochs": 1, "no_aug_epochs": 0}
+    done = train(
+        run_stage, tiny_dataset, tmp_path / "budget", max_epoch=9, max_minutes=1e-6, **changes
+    )
+    assert "train.max_minutes 1e-06: 1 of 9 epochs" in done.stdout, done.stderr
+    train(run_stage, tiny_dataset, tmp_path / "one", max_epoch=1, **changes)
+    budget, one = (load_weights(tmp_path / name / "last.pth").state for name in ("budget", "one"))
+    assert all(torch.equal(value, budget[name]) for name, value in one.items())
 
 
 @pytest.mark.parametrize(("cache_gb", "cached"), [(0.0, 0), (20e-6, 2), (1.0, 4)])
 def test_frames_beyond_the_cache_are_the_same(tiny_dataset, frames, cache_gb, cached):
-    coco = read_coco(tiny_dataset / "split/train.json")
-    some = Frames(coco, tiny_dataset / "dataset/images", INPUT_HW, cache_gb)
+    some = frames_of(tiny_dataset, cache_gb)
     assert len(some.cached) == cached
     for index in range(4):
         np.testing.assert_array_equal(some.pull_item(index)[0], frames.pull_item(index)[0])
@@ -305,6 +330,7 @@ def test_processes_and_machines_compute_the_gradient_of_one_process(tiny_dataset
         assert (other["gradient"] - alone["gradient"]).abs().max() < 1e-4 * scale
 
 
+@pytest.mark.slow
 def test_the_same_command_trains_in_two_processes(run_stage, tiny_dataset, tmp_path):
     curves = {}
     for processes in (1, 2):

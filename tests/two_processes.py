@@ -10,33 +10,41 @@ import numpy as np
 import torch
 
 from stages.common.coco import read_coco
-from stages.common.params import Model, Train
+from stages.common.params import load_params
 from stages.yolox.checkpoint import Checkpoint
-from stages.yolox.dataset import EpochKeys, Frames, Samples
+from stages.yolox.dataset import AugmentedDataset, BatchSampler, FrameDataset
 from stages.yolox.setup import start_fabric, yolox_config
-from stages.yolox.trainer import Loop
+from stages.yolox.trainer import Trainer
+
+PARAMS = Path(__file__).parent.parent / "params.yaml"
 
 
 def main(data: Path, out: Path) -> None:
-    params = Train(max_epoch=1, warmup_epochs=0, no_aug_epochs=1, batch_size=4, precision="32",
-                   accelerator="cpu", devices=int(sys.argv[3]), num_nodes=int(sys.argv[4]),
-                   ema=False, multiscale_range=0)  # fmt: skip
+    changes = {"max_epoch": 1, "warmup_epochs": 0, "no_aug_epochs": 1, "batch_size": 4,
+               "precision": "32", "accelerator": "cpu", "devices": int(sys.argv[3]),
+               "num_nodes": int(sys.argv[4]), "ema": False, "optimizer": "sgd"}  # fmt: skip
+    content = load_params(PARAMS)
+    params = content.train.model_copy(update=changes)
     fabric = start_fabric(params)
-    config = yolox_config(Model(name="yolox-nano", input_hw=(64, 96)), params, 3)
-    frames = Frames(read_coco(data / "split/train.json"), data / "dataset/images", (64, 96), 1)
-    loop = Loop(fabric, config, frames, params, Checkpoint(out.parent, "unused"))
-    for module in loop.model.modules():
+    model = content.model.model_copy(update={"input_hw": (64, 96)})
+    config = yolox_config(model, params, 3)
+    coco = read_coco(data / "split/train.json")
+    frames = FrameDataset(coco, data / "dataset/images", (64, 96), 1)
+    checkpoint = Checkpoint(out.parent, "unused")
+    trainer = Trainer(fabric, config, frames, params, coco, content.evaluate, checkpoint)
+    for module in trainer.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
-    loop.optimizer.step = lambda: None
-    loop.optimizer.zero_grad = lambda: None
-    keys = next(iter(EpochKeys(len(frames), params, fabric.global_rank, fabric.world_size)))
-    batch = [Samples(frames, params)[key] for key in keys]
+    trainer.optimizer.step = lambda: None
+    trainer.optimizer.zero_grad = lambda: None
+    sampler = BatchSampler(frames, params, fabric.global_rank, fabric.world_size, 0)
+    keys = next(iter(sampler))
+    batch = [AugmentedDataset(frames, params)[key] for key in keys]
     images, targets = (
         torch.from_numpy(np.stack(part)) for part in list(zip(*batch, strict=True))[:2]
     )
-    losses = loop.step(0, 1, images, targets, [key[2] for key in keys])
-    gradient = torch.cat([p.grad.flatten() for p in loop.model.parameters()])
+    losses = trainer.step(0, 1, images, targets, [key[2] for key in keys])
+    gradient = torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
     if fabric.is_global_zero:
         torch.save({"losses": losses, "gradient": gradient}, out)
 
