@@ -21,8 +21,7 @@ from stages.common.params import Train, load_params
 from stages.train import has_shape_of
 from stages.yolox.checkpoint import Checkpoint, TrainState, run_key
 from stages.yolox.dataset import AugmentedDataset, BatchSampler, FrameDataset, VisibleBoxes
-from stages.yolox.setup import epochs_within, shortened, with_epochs
-from stages.yolox.trainer import ema_decay, step_hw
+from stages.yolox.setup import ema_decay, epochs_within, shortened, step_hw, with_epochs
 from stages.yolox.weights import load_weights
 
 INPUT_HW = (64, 96)
@@ -249,6 +248,13 @@ def test_patience_counts_epochs_since_the_best(aps, patience, stops):
         found.append(state.stopped)
     assert found == stops
     assert state.best == {"epoch": state.best_epoch}
+
+
+@pytest.mark.slow
+def test_a_run_without_progress_stops_early(run_stage, tiny_dataset, tmp_path):
+    changes = {"basic_lr_per_img": 1e-9, "max_epoch": 50, "patience": 2, "eval_interval": 1}
+    done = train(run_stage, tiny_dataset, tmp_path, **changes)
+    assert "stopped early after epoch 3" in done.stdout
 
 
 @pytest.mark.parametrize(

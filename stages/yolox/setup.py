@@ -1,7 +1,8 @@
-"""How a training run is set up: devices, YOLOX's configuration, optimizer, number of epochs."""
+"""Setup of a training run: devices, YOLOX's configuration, optimizer, epochs, schedules."""
 
 import ctypes
 import math
+import random
 from contextlib import suppress
 
 import torch
@@ -15,6 +16,7 @@ from stages.yolox.model import build_model
 
 # Measured, see docs/training.md. The bundled weights know the default scenes already.
 AUTO_STEPS, AUTO_STEPS_BUNDLED, AUTO_EPOCHS = 400, 120, (20, 100)
+RESIZE_EVERY = 10  # steps between two input sizes, as in YOLOX
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of <malloc.h>
 
 
@@ -122,3 +124,21 @@ def epochs_within(seconds: float, epoch_s: float, evaluation_s: float, params: T
 
     fitting = (n for n in range(params.max_epoch, 0, -1) if duration(n) <= seconds)
     return next(fitting, 1)
+
+
+def ema_decay(updates: int, steps: int) -> float:
+    """Return the share of the average that an update keeps.
+
+    YOLOX averages over 5000 updates after a ramp of 2000, which a run of a few hundred steps
+    never gets through; both shrink to a twentieth of the run where that is shorter.
+    """
+    window, ramp = min(5000, steps / 20), min(2000, steps / 20)
+    return max(0.0, 1 - 1 / max(window, 1)) * (1 - math.exp(-updates / max(ramp, 1)))
+
+
+def step_hw(input_hw: tuple[int, int], params: Train, step: int) -> tuple[int, int]:
+    """Return the input size of a step: a new one every few steps, aspect kept, multiples of 32."""
+    draws = random.Random(params.seed * 1_000_003 + step // RESIZE_EVERY)
+    rows = input_hw[0] // 32
+    new_rows = max(1, rows + draws.randint(-params.multiscale_range, params.multiscale_range))
+    return new_rows * 32, max(1, round(input_hw[1] / 32 * new_rows / rows)) * 32

@@ -7,7 +7,6 @@ of each process's own part of the batch, as in YOLOX.
 
 import copy
 import math
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -26,11 +25,10 @@ from stages.common.run import UserError
 from stages.yolox.checkpoint import Checkpoint, TrainState, clone
 from stages.yolox.dataset import FrameDataset, sample_loader
 from stages.yolox.model import TorchBackend
-from stages.yolox.setup import epochs_within, optimizer_of, shortened
+from stages.yolox.setup import ema_decay, epochs_within, optimizer_of, shortened, step_hw
 
 Log = Callable[[int, dict[str, float]], None]
 LOSSES = ("total_loss", "iou_loss", "conf_loss", "cls_loss", "l1_loss")
-RESIZE_EVERY = 10  # steps between two input sizes, as in YOLOX
 TIMED_STEPS = 7  # of the measurement for `train.max_minutes`
 BUDGET_SHARE = 0.95  # of `train.max_minutes` that is planned with: steps vary
 
@@ -289,24 +287,6 @@ class Trainer:
         self.config.model.train()
         metrics = accuracy(self.val_coco, score(self.val_coco, rows))
         return {"val/AP": metrics["AP"], "val/AP50": metrics["AP50"]}
-
-
-def ema_decay(updates: int, steps: int) -> float:
-    """Return the share of the average that an update keeps.
-
-    YOLOX averages over 5000 updates after a ramp of 2000, which a run of a few hundred steps
-    never gets through; both shrink to a twentieth of the run where that is shorter.
-    """
-    window, ramp = min(5000, steps / 20), min(2000, steps / 20)
-    return max(0.0, 1 - 1 / max(window, 1)) * (1 - math.exp(-updates / max(ramp, 1)))
-
-
-def step_hw(input_hw: tuple[int, int], params: Train, step: int) -> tuple[int, int]:
-    """Return the input size of a step: a new one every few steps, aspect kept, multiples of 32."""
-    draws = random.Random(params.seed * 1_000_003 + step // RESIZE_EVERY)
-    rows = input_hw[0] // 32
-    new_rows = max(1, rows + draws.randint(-params.multiscale_range, params.multiscale_range))
-    return new_rows * 32, max(1, round(input_hw[1] / 32 * new_rows / rows)) * 32
 
 
 def progress_bar(disable: bool) -> Progress:
