@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import supervision
 
 from detector import Detector
 from detector.video.pipeline import SIZE, Prefetcher, detections, one_by_one, overlapped
@@ -54,6 +55,22 @@ def test_a_closed_detector_says_so(model):
     detector.close()
     with pytest.raises(RuntimeError, match="closed"):
         detector(frames_bgr(1)[0])
+
+
+@pytest.mark.parametrize(("confidence", "some"), [(0.01, True), (1.0, False)])
+def test_the_fields_are_those_of_supervision(model, confidence, some):
+    """Its constructor checks shapes; its annotators and filters use the values."""
+    image_bgr = frames_bgr(1)[0]
+    with Detector(model, confidence) as detector:
+        found = detector(image_bgr)
+    theirs = supervision.Detections(
+        xyxy=found.xyxy, confidence=found.confidence, class_id=found.class_id
+    )
+    assert bool(theirs) == some and len(theirs) == len(found) == len(found.class_names)
+    assert found.class_id.dtype == np.int64
+    drawn = supervision.BoxAnnotator().annotate(image_bgr.copy(), theirs)
+    assert np.array_equal(drawn, image_bgr) != some
+    assert len(theirs[theirs.confidence > 0.5]) == (found.confidence > 0.5).sum()
 
 
 @pytest.mark.parametrize(
