@@ -17,15 +17,18 @@ from detector.core.boxes import letterbox
 from stages import export, ir, synthesize
 from stages.common.coco import read_image, subset
 from stages.common.files import write_json
+from stages.common.params import load_params
 from stages.ingest import __main__ as ingest
 from stages.quantize import __main__ as quantize
 from stages.split import __main__ as split
 from stages.yolox.model import build_model, eval_model
 from stages.yolox.weights import load_weights
+from tools.params_file import write_params
 
 ROOT = Path(__file__).resolve().parent.parent
 # Real frames and models, which may not be committed; tests that need them skip where it is absent.
 SHARED = shared if (shared := ROOT.parent / "shared/data").is_dir() else None
+PARAMS = load_params(ROOT / "params.yaml")
 NANO = {"depth": 0.33, "width": 0.25, "depthwise": True, "act": "silu"}
 # A run that was started in the background ignores Ctrl-C, and so would every command in it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -155,7 +158,7 @@ def models(tiny_pth, tiny_dataset, tmp_path_factory):
     ir.main(folder / "yolox.onnx", split / "val.json", dataset, folder / "ir")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        (folder / "params.yaml").write_text("data: {export: x.zip}")
+        write_params(folder, {})
         lists = split / "calibration.json", split / "val.json"
         quantize.main(folder / "ir", *lists, dataset, folder / "int8")
     return folder
@@ -172,9 +175,11 @@ def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        (folder / "params.yaml").write_text(
-            "{data: {export: scenes.zip}, synthesize: {images: 24, seed: 77}, split: {ratio: 0.5}}"
-        )
+        write_params(
+            folder,
+            {"data.export": "scenes.zip", "synthesize.images": 24, "synthesize.seed": 77,
+             "split.ratio": 0.5, "model.input_hw": [256, 448]},
+        )  # fmt: skip
         synthesize.main(folder / "scenes.zip")
         ingest.main(None, folder / "dataset")
         split.main(folder / "dataset/annotations.json", folder / "split", folder / "data.json")

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import yaml
 
 from stages.common.coco import read_coco
 from stages.common.coco_eval import coco_rows
 from stages.common.files import write_json
 from stages.common.metrics import read_metrics
+from tools.params_file import write_params
 
 CASES = {
     # name: (AP, interval, gate.max_drop, exit status, said)
@@ -23,8 +23,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_the_gate(run_stage, tmp_path, name):
     lost, interval, max_drop, status, said = CASES[name]
-    params = {"data": {"export": "x.zip"}, "gate": {"max_drop": max_drop}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    write_params(tmp_path, {"gate.max_drop": max_drop})
     figures = {"AP": lost, "interval": interval, "per_class": {"a": 1.8, "b": 4.2}}
     write_json(tmp_path / "drop.json", {"int8": figures})
     done = run_stage("gate", "drop.json", "report.md", cwd=tmp_path)

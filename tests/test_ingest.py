@@ -15,6 +15,7 @@ from PIL import Image
 from stages.common.coco import read_image
 from stages.common.run import UserError
 from stages.ingest import __main__ as ingest
+from tools.params_file import write_params
 
 BAD_EXPORTS = Path(__file__).resolve().parent.parent.parent / "shared/data/bad_exports"
 JSON = "annotations/instances_default.json"
@@ -569,7 +570,7 @@ def test_never_replaces_what_it_has_not_written(tmp_path, target):
 
 def test_the_command_takes_the_export_from_params_or_from_the_command_line(tmp_path, run_stage):
     as_zip(tmp_path / "it's $(touch canary).zip", files_of(plain()))
-    (tmp_path / "params.yaml").write_text("""data: {export: "it's $(touch canary).zip"}""")
+    write_params(tmp_path, {"data.export": "it's $(touch canary).zip"})
     assert run_stage("ingest", "data/dataset", cwd=tmp_path).returncode == 0
     assert (tmp_path / "data/dataset/annotations.json").is_file()
     assert not (tmp_path / "canary").exists()

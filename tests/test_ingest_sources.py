@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from test_ingest import (
     B_JPG,
@@ -29,6 +28,7 @@ from test_ingest import (
 
 from stages.common.coco import read_image
 from stages.ingest import __main__ as ingest
+from tools.params_file import write_params
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -146,8 +146,7 @@ def test_the_command_finds_the_originals(tmp_path, run_stage, place):
     as_zip(tmp_path / "in.zip", {JSON: plain()})
     as_folder(tmp_path / "my photos", {f"{n}.jpg": picture(i) for i, n in enumerate("abc")})
     if place == "params.yaml":
-        params = {"data": {"export": "in.zip", "images": "my photos"}}
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+        write_params(tmp_path, {"data.export": "in.zip", "data.images": "my photos"})
         done = run_stage("ingest", "out", cwd=tmp_path)
     else:
         done = run_stage("ingest", "in.zip", "--images", "my photos", "out", cwd=tmp_path)
@@ -158,7 +157,7 @@ def test_the_command_finds_the_originals(tmp_path, run_stage, place):
 def test_originals_of_params_are_not_mixed_with_an_export_that_is_named(tmp_path, run_stage):
     export = as_zip(tmp_path / "in.zip", {JSON: plain()})
     as_folder(tmp_path / "originals", {f"{n}.jpg": picture(1) for n in "abc"})
-    (tmp_path / "params.yaml").write_text("data: {export: x, images: originals}")
+    write_params(tmp_path, {"data.images": "originals"})
     done = run_stage("ingest", export, "out", cwd=tmp_path)
     assert done.returncode == 1
     assert "put the originals into data.images" in done.stderr
@@ -182,9 +181,7 @@ LIMITS = {
 @pytest.mark.parametrize("name", LIMITS)
 def test_limits_are_those_of_params(tmp_path, name, kind):
     def limit(value: float) -> None:
-        section = {"max_ratio": 1e6, name: value}
-        content = yaml.safe_dump({"data": {"export": "x"}, "ingest": section})
-        (tmp_path / "params.yaml").write_text(content)
+        write_params(tmp_path, {"ingest.max_ratio": 1e6, f"ingest.{name}": value})
 
     refusing, admitting, words = LIMITS[name]
     images = None
@@ -211,8 +208,7 @@ def test_limits_are_those_of_params(tmp_path, name, kind):
 @pytest.mark.parametrize("limit", [1e300, 1e-300])
 def test_limits_may_be_absurd(tmp_path, limit):
     names = ("max_file_mb", "max_total_gb", "max_ratio", "max_megapixels")
-    content = {"data": {"export": "x"}, "ingest": dict.fromkeys(names, limit)}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    write_params(tmp_path, {f"ingest.{name}": limit for name in names})
     export = as_zip(tmp_path / "in.zip", files_of(plain()))
     if limit > 1:
         ingest.main(export, tmp_path / "out")

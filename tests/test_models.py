@@ -12,7 +12,7 @@ import torch
 from yolox.config import YoloxConfig
 
 from detector import Detector, ModelError
-from detector.core.frame_detector import raw_output
+from detector.core.backend import raw_output
 from detector.runtime.detector import load_backend
 from detector.runtime.onnx_backend import OnnxBackend
 from detector.runtime.openvino_backend import OpenVinoBackend
@@ -22,6 +22,7 @@ from stages.common.run import UserError
 from stages.conversion.parity import Difference
 from stages.yolox.model import build_model, load_torch_backend, start_from
 from stages.yolox.weights import read_pth
+from tools.params_file import write_params
 
 
 # FP16 storage rounds weights to 11 bits; INT8 to 8. Boxes as a share of their longer side.
@@ -66,7 +67,7 @@ def test_precision_is_read_back(models, file, precision):
 def test_stages_write_the_same_bytes_again(models, tiny_dataset, tmp_path, run_stage):
     """In processes of their own, as DVC runs them: OpenVINO numbers layers within a process."""
     split, dataset = tiny_dataset / "split", tiny_dataset / "dataset"
-    (tmp_path / "params.yaml").write_text("data: {export: x.zip}")
+    write_params(tmp_path, {})
     for run in ("first", "second"):
         out = tmp_path / run
         for arguments in (

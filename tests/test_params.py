@@ -1,11 +1,14 @@
 """Parameters: what passes, and what the refusal of the rest says."""
 
+import re
+from copy import deepcopy
+
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import PARAMS, ROOT
 from yolox.config import YoloxConfig
 
-from stages.common.params import ARCHITECTURES, Model, Train, load_params
+from stages.common.params import ARCHITECTURES, load_params
 from stages.common.run import UserError
 
 
@@ -17,12 +20,16 @@ def changed(tmp_path, section: str, key: str, value: object):
     return path
 
 
-def test_the_file_of_the_repository_is_right_and_names_every_parameter():
+@pytest.mark.parametrize("section", PARAMS.model_dump())
+def test_every_parameter_has_its_value_in_the_file_and_nowhere_else(tmp_path, section):
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params = load_params(ROOT / "params.yaml")
-    for section, values in params.model_dump().items():
-        missing = set(values) - set(content[section])
-        assert section == "pretrain" or not missing, f"{section} lacks {missing}"
+    values = content[section] if isinstance(content[section], dict) else {}
+    for gone in [*([section, key] for key in values), [section]]:
+        left = deepcopy(content)
+        del (left if len(gone) == 1 else left[section])[gone[-1]]
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(left))
+        with pytest.raises(UserError, match=rf"{re.escape('.'.join(gone))}: missing; add it"):
+            load_params(tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize(
@@ -77,19 +84,11 @@ def test_what_is_no_parameter_file_is_refused(tmp_path, text):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_architectures_are_those_of_yolox(name):
     config = YoloxConfig.get_named_config(name)
-    given = Model(name=name).architecture()
+    given = PARAMS.model.model_copy(update={"name": name}).architecture()
     assert given == {k: getattr(config, k) for k in ("depth", "width", "depthwise", "act")}
 
 
 def test_single_values_override_the_name():
-    assert Model(name="yolox-s", width=0.375, depthwise=True).architecture() == {
-        "depth": 0.33, "width": 0.375, "depthwise": True, "act": "silu",
-    }  # fmt: skip
-
-
-def test_defaults_are_those_of_yolox():
-    config = YoloxConfig("any")
-    ours = Train().model_dump()
-    theirs = {name: getattr(config, name) for name in ours if hasattr(config, name)}
-    theirs |= {"seed": 0}  # YOLOX's is None: another one each run
-    assert {name: ours[name] for name in theirs} == theirs
+    changes = {"name": "yolox-s", "width": 0.375, "depthwise": True}
+    given = PARAMS.model.model_copy(update=changes).architecture()
+    assert given == {"depth": 0.33, "width": 0.375, "depthwise": True, "act": "silu"}

@@ -4,12 +4,11 @@ import numpy as np
 import onnx
 import openvino as ov
 import pytest
-from conftest import ROOT, SHARED
+from conftest import PARAMS, ROOT, SHARED
 
 from stages import evaluate, ir
 from stages.common.coco import read_coco
 from stages.common.coco_eval import accuracy, score
-from stages.common.params import Evaluate
 from stages.common.run import UserError
 from stages.conversion.nodes import opset13
 from stages.conversion.onnx_file import SEAL, seal
@@ -27,7 +26,7 @@ def figures(trained) -> dict[str, dict]:
             coco,
             score(
                 coco,
-                evaluate.detect(backend, coco, trained / "dataset/images", Evaluate()),
+                evaluate.detect(backend, coco, trained / "dataset/images", PARAMS.evaluate),
             ),
         )
         for name, backend in backends.items()

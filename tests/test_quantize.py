@@ -8,14 +8,15 @@ import numpy as np
 import openvino as ov
 import pytest
 import yaml
+from conftest import PARAMS
 
 from detector.core.boxes import as_blob
 from stages.common.coco import read_coco
 from stages.common.files import write_json
-from stages.common.params import Evaluate, Quantize
 from stages.conversion.nodes import opset13
 from stages.quantize import recipe
 from stages.quantize.accuracy_control import Judge
+from tools.params_file import write_params
 
 
 def test_swish_stays_fused_and_no_quantizer_splits_it(models):
@@ -33,9 +34,13 @@ def test_swish_stays_fused_and_no_quantizer_splits_it(models):
     assert "Multiply" not in readers
 
 
+def changed(**settings):
+    return PARAMS.quantize.model_copy(update=settings)
+
+
 @pytest.mark.parametrize(("keep_float", "in_int8"), [(("predictions", "depthwise"), 74), ((), 113)])
 def test_convolutions_that_should_be_are_int8(models, canvas_bgr, keep_float, in_int8):
-    params = Quantize(keep_float=keep_float)
+    params = changed(keep_float=keep_float)
     model = ov.Core().read_model(models / "ir/yolox.xml")
     quantized = recipe.quantize(model, [as_blob(canvas_bgr)] * 2, params)
     compiled = ov.Core().compile_model(quantized, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -63,7 +68,9 @@ def test_ranges_follow_the_kind_of_model(models, ranges, depthwise, mean):
         weights = opset13.constant(np.ones((4, 3, 3, 3), np.float32))
         found = opset13.convolution(picture, weights, [1, 1], [0, 0], [0, 0], [1, 1])
         model = ov.Model([found], [picture])
-    advanced = recipe.advanced_parameters(model, Quantize(ranges=ranges))
+    advanced = recipe.advanced_parameters(
+        model, PARAMS.quantize.model_copy(update={"ranges": ranges})
+    )
     assert (advanced.activations_range_estimator_params is None) == mean
 
 
@@ -71,7 +78,7 @@ def test_ranges_of_all_that_was_seen_enclose_the_mean_ones(models, canvas_bgr):
     model = ov.Core().read_model(models / "ir/yolox.xml")
     blobs = [as_blob(canvas_bgr), as_blob(canvas_bgr // 4)]
     mean, everything = (
-        quantizer_widths(recipe.quantize(model, blobs, Quantize(ranges=ranges)))
+        quantizer_widths(recipe.quantize(model, blobs, changed(ranges=ranges)))
         for ranges in ("mean", "all")
     )
     assert mean.keys() == everything.keys()
@@ -120,8 +127,7 @@ def quantize(run_stage, models, tiny_dataset, tmp_path):
     """Runs the stage in an empty folder, with changed lists, data set or parameters."""
 
     def run(calibration=None, dataset=None, **params):
-        content = {"data": {"export": "x.zip"}, "quantize": params}
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+        write_params(tmp_path, {f"quantize.{name}": value for name, value in params.items()})
         return run_stage(
             "quantize", models / "ir", calibration or tiny_dataset / "split/calibration.json",
             tiny_dataset / "split/val.json", dataset or tiny_dataset / "dataset", "int8",
@@ -179,8 +185,7 @@ def test_an_unreadable_frame_is_refused(quantize, tiny_dataset, tmp_path):
 def accuracy_aware(run_stage, trained, folder, **settings):
     """Quantizes with accuracy control: the ended stage, and AP of every model that it judged."""
     settings |= {"method": "accuracy_aware", "keep_float": []}
-    params = {"data": {"export": "x.zip"}, "quantize": settings}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    write_params(folder, {f"quantize.{name}": value for name, value in settings.items()})
     lists = [trained / f"split/{name}.json" for name in ("calibration", "val")]
     done = run_stage("quantize", trained / "ir", *lists, trained / "dataset", "int8", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -197,7 +202,9 @@ def test_accuracy_control_ends_within_the_drop(run_stage, trained, tmp_path):
 
 def test_accuracy_control_stops_when_time_is_over(trained):
     """NNCF is told that nothing was lost, without running anything."""
-    judge = Judge(trained / "split/val.json", trained / "dataset/images", (256, 448), Evaluate())
+    judge = Judge(
+        trained / "split/val.json", trained / "dataset/images", (256, 448), PARAMS.evaluate
+    )
     judge.aps, judge.end = [0.75], 0.0
     assert judge(None, judge.coco["images"]) == (0.75, [])
 

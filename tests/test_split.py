@@ -6,13 +6,13 @@ import random
 
 import numpy as np
 import pytest
+from conftest import PARAMS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.common.coco import subset
 from stages.common.files import write_json
 from stages.common.metrics import read_metrics
-from stages.common.params import Split
 from stages.common.run import UserError
 from stages.split.__main__ import main
 from stages.split.calibration_order import calibration_order
@@ -31,6 +31,7 @@ from stages.split.groups import (
     split_of_subset,
 )
 from stages.split.split_report import count_crossing
+from tools.params_file import write_params
 
 
 def image_entry(name: str, look: object = None, changed_bits: int = 0, **more) -> dict:
@@ -63,9 +64,10 @@ def coco_of(images: list[dict], classes: list[list[int]] | None = None) -> dict:
     }  # fmt: skip
 
 
-def split(coco: dict, **params) -> dict[str, str]:
+def split(coco: dict, **changes) -> dict[str, str]:
     """The split of each image by its name, `-` for those left out."""
-    params, images = Split(**params), coco["images"]
+    params = PARAMS.split.model_copy(update=changes)
+    images = coco["images"]
     hashes = hashes_of(images)
     keys = group_keys(images, hashes, params.group_by, params.block)
     splits = assign_splits(coco, keys, hashes, params)
@@ -301,9 +303,9 @@ def test_any_first_images_of_calibration_show_some_of_everything():
     assert order != calibration_order(images, boxes, units, seed=1)
 
 
-def run(tmp_path, monkeypatch, coco: dict, params: str = "split: {}") -> dict:
+def run(tmp_path, monkeypatch, coco: dict, **changes) -> dict:
     """Runs the stage on a COCO and returns its report."""
-    (tmp_path / "params.yaml").write_text(f"data: {{export: x.zip}}\n{params}")
+    write_params(tmp_path, {f"split.{name}": value for name, value in changes.items()})
     write_json(tmp_path / "in.json", coco)
     monkeypatch.chdir(tmp_path)
     main(tmp_path / "in.json", tmp_path / "split", tmp_path / "data.json")
@@ -329,7 +331,7 @@ def test_files_written(tmp_path, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert f"val: {len(ids['val'])} images" in captured.out
     assert captured.err.startswith(f"only {len(ids['val'])} val images")
-    run(tmp_path, monkeypatch, coco, "split: {test: 0.1}")
+    run(tmp_path, monkeypatch, coco, test=0.1)
     assert (tmp_path / "split/test.json").exists()
 
 
@@ -342,7 +344,7 @@ def test_the_report_says_how_far_a_split_would_leak(tmp_path, monkeypatch, capsy
     assert report["near_duplicates"][0]["bits"] == 0
     assert len(report["near_duplicates"]) == 50
     assert "60 of 100 images are near-identical" in capsys.readouterr().err
-    report = run(tmp_path, monkeypatch, coco, r"split: {group_by: '/(a)_\d+'}")
+    report = run(tmp_path, monkeypatch, coco, group_by=r"/(a)_\d+")
     assert "40 of 100 file names do not match" in " ".join(report["warnings"])
 
 
@@ -358,15 +360,15 @@ ONE_LOOK = [image_entry(f"p{n}", look=1) for n in range(5)]
 @pytest.mark.parametrize(
     ("images", "params", "said"),
     [
-        (photos(1), "split: {}", "0 of 1 images are val images"),
-        (ONE_LOOK, "split: {}", "0 of 5 images are val images"),
-        (drive("a", 9), r"split: {group_by: '/(\w)_'}", "0 of 9 images are val images"),
-        (subsets(Train=3, Validation=0) + ONE_LOOK, "split: {group_by: '(d)'}", "val images"),
+        (photos(1), {}, "0 of 1 images are val images"),
+        (ONE_LOOK, {}, "0 of 5 images are val images"),
+        (drive("a", 9), {"group_by": r"/(\w)_"}, "0 of 9 images are val images"),
+        (subsets(Train=3, Validation=0) + ONE_LOOK, {"group_by": "(d)"}, "val images"),
     ],
 )
 def test_what_cannot_be_split_is_refused(tmp_path, monkeypatch, images, params, said):
     with pytest.raises(UserError, match=said):
-        run(tmp_path, monkeypatch, coco_of(images), params)
+        run(tmp_path, monkeypatch, coco_of(images), **params)
     assert not (tmp_path / "split").exists()
 
 

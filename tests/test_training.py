@@ -17,7 +17,7 @@ import yaml
 from conftest import ROOT
 
 from stages.common.coco import read_coco
-from stages.common.params import Train, load_params
+from stages.common.params import Recipe, load_params
 from stages.train import has_shape_of
 from stages.yolox.checkpoint import Checkpoint, TrainState, run_key
 from stages.yolox.dataset import AugmentedDataset, BatchSampler, FrameDataset, VisibleBoxes
@@ -29,7 +29,7 @@ SHORT = {"max_epoch": 3, "warmup_epochs": 1, "no_aug_epochs": 1, "eval_interval"
          "batch_size": 2, "precision": "32", "basic_lr_per_img": 0.001}  # fmt: skip
 
 
-def train_params(**changes) -> Train:
+def train_params(**changes) -> Recipe:
     """The section `train` of this repository with some values changed."""
     return load_params(ROOT / "params.yaml").train.model_copy(update=changes)
 

@@ -16,7 +16,7 @@ def write_params(folder: Path, changes: dict[str, object]) -> None:
     """
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for key, value in changes.items():
-        section, name = key.split(".")
-        params[section][name] = value
+        *section, name = key.split(".")
+        (params[section[0]] if section else params)[name] = value
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")

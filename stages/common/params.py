@@ -1,8 +1,8 @@
-"""params.yaml as typed values: the only door through which a parameter enters a stage.
+"""Types of the parameters in params.yaml. Their values stand there and nowhere else.
 
-Each section is named after the stage that owns it; `data` and `model` belong to several,
-and `toolchain`, which is no section, to `ir` and what follows.
-Names and defaults under `model` and `train` are those of YOLOX's experiment class
+Each section is named after the stage that reads it; several stages read `data` and `model`, and
+`ir` and the stages after it read `toolchain`.
+Names under `model`, `train` and `pretrain` are those of YOLOX's experiment class
 (https://github.com/Megvii-BaseDetection/YOLOX, yolox/exp/yolox_base.py).
 """
 
@@ -35,7 +35,7 @@ ARCHITECTURES = {
 
 
 def number(value: object) -> object:
-    """DVC writes 0.00001 as `1e-05`, which YAML 1.1 readers take for a string."""
+    """Read `1e-05`, which DVC writes for 0.00001 and YAML 1.1 takes for a string."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -59,14 +59,14 @@ class Section(BaseModel):
 
 
 def pair(kind: object) -> object:
-    """A list of two in YAML, a tuple of two in Python."""
+    """Type a list of two in YAML as a tuple of two."""
     return Annotated[
         tuple[kind, kind], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
     ]
 
 
 def tuple_of(kind: object) -> object:
-    """A list in YAML, a tuple in Python."""
+    """Type a list in YAML as a tuple."""
     return Annotated[
         tuple[kind, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
     ]
@@ -74,24 +74,24 @@ def tuple_of(kind: object) -> object:
 
 class Data(Section):
     export: Annotated[str, Field(min_length=1)]
-    images: Annotated[str, Field(min_length=1)] = "data/originals"
+    images: Annotated[str, Field(min_length=1)]
 
 
 class Synthesize(Section):
-    images: AtLeastOne = 40
-    seed: Count = 0
-    image_hw: pair(Annotated[int, Field(ge=128, le=4096)]) = (540, 960)
+    images: AtLeastOne
+    seed: Count
+    image_hw: pair(Annotated[int, Field(ge=128, le=4096)])
 
 
 class Ingest(Section):
-    max_total_gb: Positive = 128.0
-    max_file_mb: Positive = 512.0
-    max_ratio: Positive = 200.0
-    max_megapixels: Positive = 100.0
+    max_total_gb: Positive
+    max_file_mb: Positive
+    max_ratio: Positive
+    max_megapixels: Positive
 
 
 def pattern(value: str) -> str:
-    """A way to group images by name: a word, or a regular expression with a group."""
+    """Check `split.group_by`: none, time, or a regular expression with a group."""
     if value in ("none", "time"):
         return value
     try:
@@ -104,12 +104,12 @@ def pattern(value: str) -> str:
 
 
 class Split(Section):
-    ratio: Annotated[Number, Field(gt=0, lt=1)] = 0.75
-    test: Annotated[Number, Field(ge=0, lt=1)] = 0.0
-    seed: Count = 0
-    use_subsets: bool = True
-    group_by: Annotated[str, AfterValidator(pattern)] = "none"
-    block: AtLeastOne = 30
+    ratio: Annotated[Number, Field(gt=0, lt=1)]
+    test: Annotated[Number, Field(ge=0, lt=1)]
+    seed: Count
+    use_subsets: bool
+    group_by: Annotated[str, AfterValidator(pattern)]
+    block: AtLeastOne
 
     @model_validator(mode="after")
     def leave_something_for_val(self) -> "Split":
@@ -119,124 +119,124 @@ class Split(Section):
 
 
 class Model(Section):
-    name: Literal[tuple(ARCHITECTURES)] = "yolox-s"
-    depth: Positive | None = None
-    width: Positive | None = None
-    depthwise: bool | None = None
-    act: Literal["silu", "relu", "lrelu"] = "silu"
-    input_hw: pair(Stride32) = (640, 640)
+    name: Literal[tuple(ARCHITECTURES)]
+    depth: Positive | None
+    width: Positive | None
+    depthwise: bool | None
+    act: Literal["silu", "relu", "lrelu"]
+    input_hw: pair(Stride32)
 
     def architecture(self) -> dict:
-        """Depth, width, depthwise and act: those of `name` where not given one by one."""
+        """Return depth, width, depthwise and act; `name` fills in those that are null."""
         of_name = dict(zip(("depth", "width", "depthwise"), ARCHITECTURES[self.name], strict=True))
         given = {key: getattr(self, key) for key in of_name if getattr(self, key) is not None}
         return {**of_name, **given, "act": self.act}
 
 
-class Train(Section):
-    pretrained: Annotated[str, Field(min_length=1)] = "auto"
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    devices: Literal["auto"] | AtLeastOne = "auto"
-    num_nodes: AtLeastOne = 1
+class Recipe(Section):
+    """Hyperparameters of a training run."""
+
+    accelerator: Literal["auto", "cpu", "cuda", "mps"]
+    devices: Literal["auto"] | AtLeastOne
+    num_nodes: AtLeastOne
     # YAML reads an unquoted 32 as a number.
     precision: Annotated[
         Literal["auto", "32", "bf16-mixed", "16-mixed"],
         BeforeValidator(lambda value: "32" if value == 32 else value),
-    ] = "auto"
-    seed: Count = 0
-    cache_gb: NotNegative = 4.0
-    batch_size: AtLeastOne = 8
-    max_epoch: Literal["auto"] | AtLeastOne = 300
-    max_minutes: Positive | None = None
-    patience: Count = 0
-    warmup_epochs: Count = 5
-    no_aug_epochs: Count = 15
-    eval_interval: AtLeastOne = 10
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    basic_lr_per_img: Positive = 0.01 / 64
-    warmup_lr: NotNegative = 0.0
-    min_lr_ratio: Probability = 0.05
-    scheduler: Literal["yoloxwarmcos", "warmcos", "cos"] = "yoloxwarmcos"
-    weight_decay: NotNegative = 5e-4
-    momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
-    ema: bool = True
-    multiscale_range: Count = 5
-    mosaic_prob: Probability = 1.0
-    mosaic_scale: pair(Positive) = (0.1, 2.0)
-    enable_mixup: bool = True
-    mixup_prob: Probability = 1.0
-    mixup_scale: pair(Positive) = (0.5, 1.5)
-    hsv_prob: Probability = 1.0
-    flip_prob: Probability = 0.5
-    degrees: NotNegative = 10.0
-    translate: NotNegative = 0.1
-    shear: NotNegative = 2.0
+    ]
+    seed: Count
+    cache_gb: NotNegative
+    batch_size: AtLeastOne
+    max_epoch: Literal["auto"] | AtLeastOne
+    max_minutes: Positive | None
+    patience: Count
+    warmup_epochs: Count
+    no_aug_epochs: Count
+    eval_interval: AtLeastOne
+    optimizer: Literal["sgd", "adamw"]
+    basic_lr_per_img: Positive
+    warmup_lr: NotNegative
+    min_lr_ratio: Probability
+    scheduler: Literal["yoloxwarmcos", "warmcos", "cos"]
+    weight_decay: NotNegative
+    momentum: Annotated[Number, Field(ge=0, lt=1)]
+    ema: bool
+    multiscale_range: Count
+    mosaic_prob: Probability
+    mosaic_scale: pair(Positive)
+    enable_mixup: bool
+    mixup_prob: Probability
+    mixup_scale: pair(Positive)
+    hsv_prob: Probability
+    flip_prob: Probability
+    degrees: NotNegative
+    translate: NotNegative
+    shear: NotNegative
 
 
-class Pretrain(Train):
-    """The same hyperparameters for the run that makes the bundled weights."""
+class Train(Recipe):
+    pretrained: Annotated[str, Field(min_length=1)]
 
-    max_epoch: AtLeastOne = 300
-    scenes: AtLeastOne = 2000
-    input_hw: pair(Stride32) = (256, 448)
+
+class Pretrain(Recipe):
+    max_epoch: AtLeastOne
+    scenes: AtLeastOne
+    input_hw: pair(Stride32)
 
 
 class Quantize(Section):
-    method: Literal["default", "accuracy_aware"] = "default"
-    max_drop: NotNegative = 1.0
-    max_minutes: Positive = 20.0
-    preset: Literal["mixed", "performance"] = "mixed"
-    ranges: Literal["auto", "mean", "all"] = "auto"
-    calibration_images: AtLeastOne = 300
-    fast_bias_correction: bool = True
-    keep_float: tuple_of(Literal["predictions", "stem", "first_block", "depthwise"]) = (
-        "predictions",
-        "depthwise",
-    )
+    method: Literal["default", "accuracy_aware"]
+    max_drop: NotNegative
+    max_minutes: Positive
+    preset: Literal["mixed", "performance"]
+    ranges: Literal["auto", "mean", "all"]
+    calibration_images: AtLeastOne
+    fast_bias_correction: bool
+    keep_float: tuple_of(Literal["predictions", "stem", "first_block", "depthwise"])
 
 
 class Evaluate(Section):
-    confidence: Probability = 0.001
-    nms_iou: Annotated[Number, Field(gt=0, le=1)] = 0.65
+    confidence: Probability
+    nms_iou: Annotated[Number, Field(gt=0, le=1)]
 
 
 class Gate(Section):
-    max_drop: NotNegative | None = 1.0
+    max_drop: NotNegative | None
 
 
 class Benchmark(Section):
-    seconds: Positive = 60.0
-    warmup_seconds: NotNegative = 1.0
+    seconds: Positive
+    warmup_seconds: NotNegative
 
 
 class Audit(Section):
-    pictures: Count = 24
+    pictures: Count
 
 
 class Report(Section):
-    pictures: Count = 10
-    confidence: Probability = 0.25
+    pictures: Count
+    confidence: Probability
 
 
 class Params(Section):
-    toolchain: Literal["openvino", "openvino-dev"] = "openvino"
+    toolchain: Literal["openvino", "openvino-dev"]
     data: Data
-    synthesize: Synthesize = Synthesize()
-    ingest: Ingest = Ingest()
-    split: Split = Split()
-    audit: Audit = Audit()
-    model: Model = Model()
-    train: Train = Train()
-    pretrain: Pretrain = Pretrain()
-    quantize: Quantize = Quantize()
-    evaluate: Evaluate = Evaluate()
-    gate: Gate = Gate()
-    benchmark: Benchmark = Benchmark()
-    report: Report = Report()
+    synthesize: Synthesize
+    ingest: Ingest
+    split: Split
+    audit: Audit
+    model: Model
+    train: Train
+    pretrain: Pretrain
+    quantize: Quantize
+    evaluate: Evaluate
+    gate: Gate
+    benchmark: Benchmark
+    report: Report
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Reads and checks the whole parameter file.
+    """Read and check the whole parameter file.
 
     Raises:
         UserError: the file is missing or not YAML, or a value is unknown, mistyped or out of
@@ -255,7 +255,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 
 def explain(fault: dict) -> str:
-    """One fault of pydantic as `key: value (what would be right)`."""
+    """Format an error of pydantic as `key: value (what would be right)`."""
     # Pydantic puts the kinds of a union and its functions between the names.
     key = ".".join(part for part in map(str, fault["loc"]) if part.isalnum() or part.isidentifier())
     if fault["type"] == "extra_forbidden":

@@ -3,7 +3,8 @@
 In:   EXPORT                        zip or folder; `data.export` of params.yaml where left out,
                                     and then `data.images` is the folder of --images
       --images FOLDER               originals, for what the export does not hold
-      params.yaml                   `ingest`: limits, `model.input_hw`; defaults where it is missing
+      params.yaml                   `ingest`: limits, `model.input_hw`; the project's where there is
+                                    none here
 Out:  OUT_DIR/annotations.json      the clean COCO of stages/common/coco.py
       OUT_DIR/images/<subset>/...   the pictures, each decoded once and found whole
       OUT_DIR/report.json           counts, box sizes, every repair and every warning
@@ -16,7 +17,7 @@ Run:  python -m stages.ingest.__main__ [EXPORT] data/dataset [--images FOLDER]
 from pathlib import Path
 
 from stages.common.files import atomic_path, write_json
-from stages.common.params import Data, Params, load_params
+from stages.common.params import Params, load_params
 from stages.common.run import UserError, run_stage
 from stages.ingest.annotations import read_annotations
 from stages.ingest.archive import open_export
@@ -26,6 +27,8 @@ from stages.ingest.images import store_pictures
 from stages.ingest.layout import locate_pictures
 from stages.ingest.limits import limits_of
 from stages.ingest.review import review
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def main(export: Path | None, out_dir: Path, *, images: Path | None = None) -> None:
@@ -51,10 +54,9 @@ def main(export: Path | None, out_dir: Path, *, images: Path | None = None) -> N
 
 
 def params_for(export: Path | None) -> Params:
-    """params.yaml; its defaults where there is none and the export is named without it."""
-    if export is None or Path("params.yaml").exists():
-        return load_params()
-    return Params(data=Data(export=str(export)))
+    """Read params.yaml here, or the project's where there is none and the export is named."""
+    here = Path("params.yaml")
+    return load_params(here if export is None or here.exists() else PROJECT / "params.yaml")
 
 
 def refuse_target(out_dir: Path, export: Path, images: Path | None) -> None:

@@ -17,7 +17,7 @@ from yolox.data import MosaicDetection, TrainTransform
 
 from detector.core.boxes import fitted_hw, letterbox_scale
 from stages.common.coco import boxes_of, read_image
-from stages.common.params import Train
+from stages.common.params import Recipe
 
 MAX_BOXES = 120  # of one sample; a mosaic of four crowded frames has more
 SMALLEST_SIDE_PX = 2  # of a box after augmentation; what is left of a cut-off box is no example
@@ -90,7 +90,7 @@ class VisibleBoxes(TrainTransform):
 class AugmentedDataset(Dataset):
     """Augmented samples by key (seed, mosaic, index), as `BatchSampler` yields them."""
 
-    def __init__(self, frames: FrameDataset, params: Train):
+    def __init__(self, frames: FrameDataset, params: Recipe):
         self.augmented = MosaicDetection(
             frames,
             img_size=frames.input_dim,
@@ -118,7 +118,7 @@ class BatchSampler(Sampler):
     """
 
     def __init__(
-        self, frames: FrameDataset, params: Train, rank: int, world_size: int, done_epochs: int
+        self, frames: FrameDataset, params: Recipe, rank: int, world_size: int, done_epochs: int
     ):
         self.frames, self.params, self.rank, self.world_size = frames, params, rank, world_size
         self.epochs = range(done_epochs, params.max_epoch)
@@ -142,7 +142,7 @@ class BatchSampler(Sampler):
 
 
 def sample_loader(
-    frames: FrameDataset, params: Train, rank: int = 0, world_size: int = 1, done_epochs: int = 0
+    frames: FrameDataset, params: Recipe, rank: int = 0, world_size: int = 1, done_epochs: int = 0
 ) -> DataLoader:
     """Load the batches of the epochs that are left.
 

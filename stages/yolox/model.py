@@ -17,7 +17,7 @@ from yolox.models import YoloPafpn, YoloxHead, YoloxModule
 from yolox.models.network_blocks import BaseConv
 
 from detector.core.boxes import STRIDES, as_blob
-from detector.core.requests import FunctionRequest
+from detector.core.backend import FunctionRequest
 from stages.common.run import UserError
 from stages.yolox.weights import Weights, load_weights, read_pth
 

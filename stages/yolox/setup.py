@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from yolox.config import YoloxConfig
 
 from detector.core.cpu import has_fast_bf16, usable_cores
-from stages.common.params import Model, Train
+from stages.common.params import Model, Recipe
 from stages.common.run import UserError
 from stages.yolox.model import build_model
 
@@ -20,7 +20,7 @@ RESIZE_EVERY = 10  # steps between two input sizes, as in YOLOX
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of <malloc.h>
 
 
-def start_fabric(params: Train) -> Fabric:
+def start_fabric(params: Recipe) -> Fabric:
     """Take the devices, start the other processes where there are several, set the seed.
 
     Raises:
@@ -65,7 +65,7 @@ def best_precision(kind: str) -> str:
     return "bf16-mixed" if kind == "cpu" and has_fast_bf16() else "32"
 
 
-def yolox_config(model: Model, train: Train, classes: int) -> YoloxConfig:
+def yolox_config(model: Model, train: Recipe, classes: int) -> YoloxConfig:
     """Fill YOLOX's own configuration from params.yaml, with an initialized model."""
     config = YoloxConfig(
         model.name,
@@ -78,7 +78,7 @@ def yolox_config(model: Model, train: Train, classes: int) -> YoloxConfig:
     return config
 
 
-def optimizer_of(config: YoloxConfig, params: Train) -> torch.optim.Optimizer:
+def optimizer_of(config: YoloxConfig, params: Recipe) -> torch.optim.Optimizer:
     """Make YOLOX's SGD, or AdamW; neither decays biases and batch-norm scales."""
     if params.optimizer == "sgd":
         return config.get_optimizer(params.batch_size)
@@ -88,7 +88,7 @@ def optimizer_of(config: YoloxConfig, params: Train) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, weight_decay=params.weight_decay)
 
 
-def with_epochs(params: Train, steps_per_epoch: int, bundled: bool) -> Train:
+def with_epochs(params: Recipe, steps_per_epoch: int, bundled: bool) -> Recipe:
     """Replace `max_epoch: auto` by the epochs of AUTO_STEPS steps, within AUTO_EPOCHS.
 
     Args:
@@ -102,7 +102,7 @@ def with_epochs(params: Train, steps_per_epoch: int, bundled: bool) -> Train:
     return params.model_copy(update={"max_epoch": min(max(epochs, AUTO_EPOCHS[0]), AUTO_EPOCHS[1])})
 
 
-def shortened(params: Train, max_epoch: int) -> Train:
+def shortened(params: Recipe, max_epoch: int) -> Recipe:
     """Lower `max_epoch`, and with it the epochs of warm-up and without augmentation."""
     if max_epoch == params.max_epoch:
         return params
@@ -116,7 +116,7 @@ def shortened(params: Train, max_epoch: int) -> Train:
     )
 
 
-def epochs_within(seconds: float, epoch_s: float, evaluation_s: float, params: Train) -> int:
+def epochs_within(seconds: float, epoch_s: float, evaluation_s: float, params: Recipe) -> int:
     """Count the epochs that fit into a time, evaluations included; at least 1."""
 
     def duration(epochs: int) -> float:
@@ -136,7 +136,7 @@ def ema_decay(updates: int, steps: int) -> float:
     return max(0.0, 1 - 1 / max(window, 1)) * (1 - math.exp(-updates / max(ramp, 1)))
 
 
-def step_hw(input_hw: tuple[int, int], params: Train, step: int) -> tuple[int, int]:
+def step_hw(input_hw: tuple[int, int], params: Recipe, step: int) -> tuple[int, int]:
     """Return the input size of a step: a new one every few steps, aspect kept, multiples of 32."""
     draws = random.Random(params.seed * 1_000_003 + step // RESIZE_EVERY)
     rows = input_hw[0] // 32

@@ -20,7 +20,7 @@ from yolox.utils import LRScheduler, ModelEMA
 
 from detector.core.frame_detector import FrameDetector
 from stages.common.coco_eval import accuracy, detect_images, score
-from stages.common.params import Evaluate, Train
+from stages.common.params import Evaluate, Recipe
 from stages.common.run import UserError
 from stages.yolox.checkpoint import Checkpoint, TrainState, clone
 from stages.yolox.dataset import FrameDataset, sample_loader
@@ -51,7 +51,7 @@ class Trainer:
         fabric: Fabric,
         config: YoloxConfig,
         dataset: FrameDataset,
-        params: Train,
+        params: Recipe,
         val_coco: dict,
         evaluation: Evaluate,
         checkpoint: Checkpoint,
@@ -70,7 +70,7 @@ class Trainer:
         self.model, self.optimizer = fabric.setup(model, optimizer)
         self.schedule(params)
 
-    def schedule(self, params: Train) -> None:
+    def schedule(self, params: Recipe) -> None:
         """Fit learning rate, EMA and augmentation to the epochs of `params`."""
         self.params = params
         steps = self.steps_per_epoch * params.max_epoch
@@ -87,7 +87,7 @@ class Trainer:
         )
 
     def run(self, log: Log) -> TrainState:
-        """Train all epochs, from the last one that was finished.
+        """Recipe all epochs, from the last one that was finished.
 
         Args:
             log: takes the number of an epoch and its metrics by name.
