@@ -32,7 +32,7 @@ def check_gate(figures: dict, max_drop: float | None, report: Path) -> str:
         UserError: the whole interval lies above `max_drop`.
     """
     low, high = figures["interval"]
-    lost = f"int8 lost {figures['AP']:.2f} points of AP, 95 % interval {low:.2f} to {high:.2f}"
+    lost = f"int8 lost {figures['AP']:.2f} AP points, 95 % interval {low:.2f} to {high:.2f}"
     if max_drop is None:
         return f"{lost}; the gate is off"
     if low > max_drop:

@@ -7,7 +7,7 @@ Out:  models/ir/yolox.xml, yolox.bin   rt_info `detector` holds the class names,
                                        other programs want to know
 
 `convert_model` and not `read_model`: only the former fuses Sigmoid x Mul into Swish, without
-which quantization costs this network many points of AP and half its speed.
+whose quantization costs this network many AP points and half its speed.
 
 The converted model is compared with the ONNX model twice: as it is, where nothing but the order of
 additions differs, and with its weights rounded.

@@ -73,6 +73,7 @@ def test_a_failed_download_leaves_nothing_and_names_the_remedy(
     elif fault == "too long":
         monkeypatch.setattr(weights, "MAX_BYTES", 1000)
     else:
+        server.shutdown()  # or its thread may still accept, and reset, one connection
         server.server_close()
     with pytest.raises(UserError, match=reason) as refused:
         weights.official_weights("yolox-nano")

@@ -220,8 +220,8 @@ def test_a_loss_that_is_not_allowed_fails_the_run_after_the_report(repository):
     done = repository.run("dvc", "repro", "--single-item", "report", "gate", check=False)
     assert done.returncode != 0
     assert repository.stages_run(done.stdout) >= {"report", "gate"}
-    assert "gate: int8 lost 9.00 points of AP" in done.stderr
-    assert "INT8 lost 9.0 points" in (repository.folder / "metrics/report.md").read_text()
+    assert "gate: int8 lost 9.00 AP points" in done.stderr
+    assert "INT8 lost 9.0 AP points" in (repository.folder / "metrics/report.md").read_text()
     done = repository.run("dvc", "exp", "run", "-S", "gate.max_drop=null").stdout
     assert "the gate is off" in done
     repository.run("git", "checkout", "-q", ".")
