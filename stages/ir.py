@@ -6,8 +6,8 @@ In:   models/yolox.onnx       only as `export` wrote it
 Out:  models/ir/yolox.xml, yolox.bin   rt_info `detector` holds the class names, `model_info` what
                                        other programs want to know
 
-`convert_model` and not `read_model`: only the former fuses Sigmoid x Mul into Swish, without
-whose quantization costs this network many AP points and half its speed.
+`convert_model` and not `read_model`: only the former fuses Sigmoid x Mul into Swish. Quantized
+without that, this network loses many AP points and half its speed.
 
 The converted model is compared with the ONNX model twice: as it is, where nothing but the order of
 additions differs, and with its weights rounded.
