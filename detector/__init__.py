@@ -1,8 +1,8 @@
-"""What is deployed: a frame goes in, detections come out. Needs numpy, opencv and openvino.
+"""The deployed part: frames in, detections out. Needs numpy, opencv and openvino.
 
-core/     letterbox, post-processing and the detection of one frame, whatever the runtime
+core/     letterbox, post-processing and detection in one frame, for any runtime
 runtime/  model files in OpenVINO and ONNX Runtime
-video/    the command `detect`: pictures, videos, cameras and streams
+video/    the command `detect`: images, videos, cameras and streams
 """
 
 from importlib import import_module
@@ -16,7 +16,7 @@ __all__ = list(PUBLIC)
 
 
 def __getattr__(name: str) -> object:
-    """Import public names when they are used: `detector.core` must load without OpenVINO, which a
+    """Import public names on first use: `detector.core` must load without OpenVINO, which a
     process that trains and forks should not hold."""
     if name not in PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,7 @@
 All four variants (PyTorch, ONNX, OpenVINO FP16 and INT8) are measured through these functions,
 and a deployed detector runs the same ones. Protocol of YOLOX (yolox/data/data_augment.py
 `preproc`, yolox/utils/boxes.py `postprocess`): BGR, 0..255, letterboxed to the top left with
-114; suppression within each class. The grid decode is part of the model.
+114; NMS within each class. The grid decode is part of the model.
 """
 
 import cv2
@@ -14,15 +14,15 @@ STRIDES = (8, 16, 32)
 
 
 def letterbox_scale(frame_hw: tuple[int, int], input_hw: tuple[int, int]) -> float:
-    """Pixels of the model's input per pixel of the frame."""
+    """Return pixels of the model's input per pixel of the frame."""
     return min(input_hw[0] / frame_hw[0], input_hw[1] / frame_hw[1])
 
 
 def fitted_hw(frame_hw: tuple[int, int], input_hw: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the frame within the model's input.
+    """Return height and width of the scaled frame within the model's input.
 
-    Rounded to the nearest, where YOLOX cuts off: 720 rows times 0.35 are 252 and not, for a product
-    that falls short in its last bit, 251, which moved boxes at the bottom by 3 px.
+    Rounded to nearest, where YOLOX truncates: 720 rows times 0.35 are 252, and not 251 because the
+    product falls short in its last bit, which moved boxes at the bottom by 3 px.
     """
     scale = letterbox_scale(frame_hw, input_hw)
     return max(1, round(frame_hw[0] * scale)), max(1, round(frame_hw[1] * scale))
@@ -31,7 +31,7 @@ def fitted_hw(frame_hw: tuple[int, int], input_hw: tuple[int, int]) -> tuple[int
 def letterbox(
     image_bgr: np.ndarray, input_hw: tuple[int, int], canvas_bgr: np.ndarray | None = None
 ) -> np.ndarray:
-    """Scales a frame to fit the model's input and pads it right and below.
+    """Scale a frame to fit the model's input, and pad it right and below.
 
     Args:
         image_bgr: uint8 [height, width, 3].
@@ -44,24 +44,20 @@ def letterbox(
     if canvas_bgr is None:
         canvas_bgr = np.empty((*input_hw, 3), np.uint8)
     height, width = fitted_hw(image_bgr.shape[:2], input_hw)
-    cv2.resize(
-        image_bgr,
-        (width, height),
-        dst=canvas_bgr[:height, :width],
-        interpolation=cv2.INTER_LINEAR,
-    )
+    fitted = canvas_bgr[:height, :width]
+    cv2.resize(image_bgr, (width, height), dst=fitted, interpolation=cv2.INTER_LINEAR)
     canvas_bgr[height:] = PAD_VALUE
     canvas_bgr[:height, width:] = PAD_VALUE
     return canvas_bgr
 
 
 def as_blob(canvas_bgr: np.ndarray) -> np.ndarray:
-    """A letterboxed frame, uint8 [height, width, 3], as float32 [1, 3, height, width], 0..255."""
+    """Return a letterboxed frame, uint8 [height, width, 3], as float32 [1, 3, height, width]."""
     return np.ascontiguousarray(canvas_bgr.transpose(2, 0, 1)[None], np.float32)
 
 
 def anchor_count(input_hw: tuple[int, int]) -> int:
-    """How many predictions a model with this input makes."""
+    """Count the predictions of a model with this input."""
     return sum((input_hw[0] // stride) * (input_hw[1] // stride) for stride in STRIDES)
 
 
@@ -72,10 +68,10 @@ def postprocess(
     confidence: float,
     nms_iou: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Takes one frame's boxes from the model's output and suppresses duplicates in each class.
+    """Take one frame's boxes from the model's output, with NMS within each class.
 
     Args:
-        output: float32 [4 + classes, anchors]: centre x, centre y, width, height in pixels of the
+        output: float32 [4 + classes, anchors]: center x, center y, width, height in pixels of the
             input, and the score of each class, 0..1.
         input_hw: the model's input.
         frame_hw: height and width of the frame that was letterboxed.
@@ -89,8 +85,8 @@ def postprocess(
     scores = output[4:].max(axis=0)
     kept = np.flatnonzero(scores >= confidence)
     scores, classes = scores[kept], output[4:, kept].argmax(axis=0)
-    centres, halves = output[:2, kept].T, output[2:4, kept].T / 2
-    boxes_xyxy = np.concatenate([centres - halves, centres + halves], axis=1)
+    centers, halves = output[:2, kept].T, output[2:4, kept].T / 2
+    boxes_xyxy = np.concatenate([centers - halves, centers + halves], axis=1)
     boxes_xyxy /= np.float32(letterbox_scale(frame_hw, input_hw))
     best = nms(boxes_xyxy, scores, classes, nms_iou)
     corner_xyxy = np.array([frame_hw[1], frame_hw[0]] * 2, np.float32)
@@ -100,11 +96,10 @@ def postprocess(
 def nms(
     boxes_xyxy: np.ndarray, scores: np.ndarray, classes: np.ndarray, nms_iou: float
 ) -> np.ndarray:
-    """Greedy non-maximum suppression within each class: indices kept, best first."""
+    """Return the indices that greedy NMS within each class keeps, best first."""
     if not len(boxes_xyxy):
         return np.zeros(0, np.int64)
-    boxes_xywh = boxes_xyxy.copy()
-    boxes_xywh[:, 2:] -= boxes_xywh[:, :2]
+    boxes_xywh = np.hstack([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]])
     kept = cv2.dnn.NMSBoxesBatched(
         boxes_xywh.tolist(), scores.tolist(), classes.tolist(), 0.0, nms_iou
     )

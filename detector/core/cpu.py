@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-# The sets that decide how fast a convolution runs, slowest first.
+# Those that decide the speed of a convolution, slowest first.
 INSTRUCTION_SETS = (
     "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8",
     "asimddp", "i8mm", "bf16",
@@ -33,7 +33,7 @@ def cgroup_quota(no_limit: int) -> int:
 
 
 def instruction_sets() -> list[str]:
-    """List those of INSTRUCTION_SETS that the processor has, where the kernel tells."""
+    """List those of INSTRUCTION_SETS that /proc/cpuinfo names; none where there is no such file."""
     try:
         words = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:

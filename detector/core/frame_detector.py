@@ -1,24 +1,17 @@
-"""From a frame to its detections, with any backend: what is evaluated is what is deployed.
+"""From a frame to its detections, with any backend: what is evaluated is what is deployed."""
 
-A backend is a model in a runtime. It has
-
-- `labels`, class names; `input_hw`, height and width of its input; `precision`, as "i8+bf16";
-- `num_requests`: how many requests keep all cores busy;
-- `new_request()`: a request with `canvas_bgr`, uint8 [*input_hw, 3], to write a letterboxed frame
-  to; `start()`; `output()`, which waits and returns float32 [4 + classes, anchors]; `infer_ms`;
-- `close()`.
-"""
-
+import threading
 import time
 from dataclasses import dataclass
-from queue import LifoQueue
+from numbers import Real
 from types import TracebackType
 
 import numpy as np
 
+from detector.core.backend import Backend, Request
 from detector.core.boxes import letterbox, postprocess
 
-CONFIDENCE, NMS_IOU = 0.25, 0.45  # of a deployed detector, unless it is told otherwise
+CONFIDENCE, NMS_IOU = 0.25, 0.45  # defaults of a deployed detector
 
 
 @dataclass(frozen=True)
@@ -49,17 +42,26 @@ class FrameDetector:
     """Detects objects in frames with a backend. Several threads may share one.
 
     Args:
-        backend: a loaded model, see above.
+        backend: a loaded model.
         confidence: keep boxes with at least this score, 0..1.
         iou: drop a box that overlaps a better one of its class by more than this, 0..1.
+
+    Attributes:
+        num_requests: number of frames that can be pending at once.
+
+    Raises:
+        ValueError: `confidence` or `iou` is not a number from 0 to 1.
     """
 
-    def __init__(self, backend, confidence: float = CONFIDENCE, iou: float = NMS_IOU):
-        self.backend, self.confidence, self.iou = backend, confidence, iou
-        self.num_requests: int = backend.num_requests
-        self.idle: LifoQueue = LifoQueue()
-        for _ in range(self.num_requests):
-            self.idle.put(backend.new_request())
+    def __init__(self, backend: Backend, confidence: float = CONFIDENCE, iou: float = NMS_IOU):
+        self.confidence = check_fraction("confidence", confidence)
+        self.iou = check_fraction("iou", iou)
+        self.backend, self.num_requests = backend, backend.num_requests
+        self.idle: list[Request] = [backend.new_request() for _ in range(self.num_requests)]
+        # Threads, by their ids: of every pending frame, and those that wait for a request.
+        self.starters: list[int] = []
+        self.waiting: set[int] = set()
+        self.changed, self.closed = threading.Condition(), False
 
     def __call__(self, image_bgr: np.ndarray) -> Detections:
         """Detect in one frame, uint8 [height, width, 3]."""
@@ -68,33 +70,54 @@ class FrameDetector:
     def start(self, image_bgr: np.ndarray) -> "PendingDetection":
         """Start a frame and return before it is done.
 
-        Waits while `num_requests` frames are pending, until another thread finishes one.
+        While `num_requests` frames are pending, wait until another thread finishes one.
 
         Raises:
-            ValueError: `image_bgr` is not a picture.
-            RuntimeError: the detector was closed.
+            ValueError: `image_bgr` is not an image.
+            RuntimeError: the detector was closed, or this thread would wait for itself.
         """
         check_image(image_bgr)
-        request = self.idle.get()
-        if request is None:
-            self.idle.put(None)
-            raise RuntimeError("this detector was closed")
+        request = self.take_request()
+        started = time.perf_counter()
         try:
-            started = time.perf_counter()
             letterbox(image_bgr, self.backend.input_hw, request.canvas_bgr)
             request.start()
-            pre_ms = (time.perf_counter() - started) * 1e3
         except BaseException:
-            self.idle.put(request)
+            self.give_back(request, threading.get_ident())
             raise
-        return PendingDetection(self, request, image_bgr.shape[:2], pre_ms)
+        pre_ms = (time.perf_counter() - started) * 1e3
+        return PendingDetection(self, request, image_bgr.shape[:2], pre_ms, threading.get_ident())
+
+    def take_request(self) -> Request:
+        thread = threading.get_ident()
+        with self.changed:
+            self.waiting.add(thread)
+            try:
+                # With all frames pending in threads that wait here, nobody could ever finish one.
+                if not (self.idle or self.closed) and self.waiting.issuperset(self.starters):
+                    raise RuntimeError(
+                        f"all {self.num_requests} requests of this detector hold frames that were "
+                        "started and not finished; call finish() on one before you start another"
+                    )
+                self.changed.wait_for(lambda: self.idle or self.closed)
+            finally:
+                self.waiting.discard(thread)
+            if self.closed:
+                raise RuntimeError("this detector was closed")
+            self.starters.append(thread)
+            return self.idle.pop()
+
+    def give_back(self, request: Request, starter: int) -> None:
+        with self.changed:
+            self.starters.remove(starter)
+            self.idle.append(request)
+            self.changed.notify_all()
 
     def close(self) -> None:
-        """Wait for frames that are pending in other threads, and free the model."""
-        for _ in range(self.num_requests):
-            if self.idle.get() is None:
-                break
-        self.idle.put(None)
+        """Take no more frames and end the model's threads; pending frames can be finished."""
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
         self.backend.close()
 
     def __enter__(self) -> "FrameDetector":
@@ -109,39 +132,49 @@ class FrameDetector:
         self.close()
 
 
-@dataclass(frozen=True)
+@dataclass
 class PendingDetection:
     """A frame that was started; `finish` it exactly once."""
 
     detector: FrameDetector
-    request: object
+    request: Request | None
     frame_hw: tuple[int, int]
     pre_ms: float
+    starter: int
 
     def finish(self) -> Detections:
-        """Wait for the frame and return its detections."""
-        detector, request = self.detector, self.request
+        """Wait for the frame and return its detections.
+
+        Raises:
+            RuntimeError: it was finished before.
+        """
+        detector, request, self.request = self.detector, self.request, None
+        if request is None:
+            raise RuntimeError("this frame was finished before")
         try:
-            output = request.output()
+            output, input_hw = request.output(), detector.backend.input_hw
             started = time.perf_counter()
             xyxy, confidence, class_id = postprocess(
-                output,
-                detector.backend.input_hw,
-                self.frame_hw,
-                detector.confidence,
-                detector.iou,
+                output, input_hw, self.frame_hw, detector.confidence, detector.iou
             )
             infer_ms = request.infer_ms
         finally:
-            detector.idle.put(request)
+            detector.give_back(request, self.starter)
         class_names = [detector.backend.labels[index] for index in class_id]
         post_ms = (time.perf_counter() - started) * 1e3
         steps_ms = {"pre": self.pre_ms, "infer": infer_ms, "post": post_ms}
         return Detections(xyxy, confidence, class_id, class_names, steps_ms)
 
 
+def check_fraction(name: str, value: object) -> float:
+    """Return a number from 0 to 1 as float; raise ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value!r}; expected a number from 0 to 1")
+    return float(value)
+
+
 def check_image(image_bgr: object) -> None:
-    """Raise ValueError for anything but a picture, uint8 [height, width, 3]."""
+    """Raise ValueError for anything but an image, uint8 [height, width, 3]."""
     shape = getattr(image_bgr, "shape", ())
     if len(shape) != 3 or shape[2] != 3 or not all(shape) or image_bgr.dtype != np.uint8:
         found = f"{image_bgr.dtype} {list(shape)}" if shape else type(image_bgr).__name__
@@ -149,19 +182,3 @@ def check_image(image_bgr: object) -> None:
             f"a frame is {found}; expected uint8 [height, width, 3] in BGR, as cv2.imread returns "
             "for a file that it can read"
         )
-
-
-def raw_output(backend, canvas_bgr: np.ndarray) -> np.ndarray:
-    """Run a backend on one letterboxed frame.
-
-    Args:
-        backend: see above.
-        canvas_bgr: uint8 [*input_hw, 3].
-
-    Returns:
-        A copy of its output, float32 [4 + classes, anchors], see `boxes.postprocess`.
-    """
-    request = backend.new_request()
-    request.canvas_bgr[:] = canvas_bgr
-    request.start()
-    return request.output().copy()

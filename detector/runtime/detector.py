@@ -1,7 +1,8 @@
-"""The detector that is deployed: a model file in the runtime that belongs to it."""
+"""The deployed detector: a model file in its runtime."""
 
 from pathlib import Path
 
+from detector.core.backend import Backend
 from detector.core.frame_detector import CONFIDENCE, NMS_IOU, FrameDetector
 from detector.runtime.model_file import ModelError
 
@@ -13,12 +14,13 @@ class Detector(FrameDetector):
         model_path: a .xml (OpenVINO) or .onnx (ONNX Runtime) file, or the folder of a .xml.
         confidence: keep boxes with at least this score, 0..1.
         iou: drop a box that overlaps a better one of its class by more than this, 0..1.
-        throughput: as many frames a second as possible, for files, instead of each frame as soon
-            as possible.
-        cache_dir: where compiled models are kept, so that the next start is faster.
+        throughput: optimize for frames per second, as for files, instead of for the latency of
+            each frame.
+        cache_dir: folder for compiled models, which makes the next start faster.
 
     Raises:
         ModelError: the file is missing or not a detector of this project.
+        ValueError: `confidence` or `iou` is not a number from 0 to 1.
 
     Example:
         >>> import cv2
@@ -37,9 +39,8 @@ class Detector(FrameDetector):
         throughput: bool = False,
         cache_dir: Path | None = None,
     ):
-        super().__init__(
-            load_backend(Path(model_path), None, throughput, cache_dir), confidence, iou
-        )
+        backend = load_backend(Path(model_path), None, throughput, cache_dir)
+        super().__init__(backend, confidence, iou)
 
 
 def load_backend(
@@ -47,16 +48,13 @@ def load_backend(
     precision: str | None = None,
     throughput: bool = False,
     cache_dir: Path | None = None,
-):
+) -> Backend:
     """Load a model by its suffix: .onnx in ONNX Runtime; .xml, or its folder, in OpenVINO.
 
     Args:
         path: the model.
         precision, throughput, cache_dir: see `OpenVinoBackend`; ONNX Runtime has one precision
             and no cache.
-
-    Returns:
-        A backend, see `detector.core.frame_detector`.
 
     Raises:
         ModelError: unknown suffix, missing file or runtime, or not a detector of this project.

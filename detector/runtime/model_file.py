@@ -1,4 +1,4 @@
-"""What a model file of this project carries, checked before anything runs on it.
+"""The facts that a model file of this project carries, checked before anything runs on it.
 
 Its input shape, and its class names (ONNX: the metadata entry `labels`; OpenVINO IR: rt_info
 `detector/labels`; both a JSON list). An IR also names the SHA-256 of its weights, rt_info
@@ -20,10 +20,10 @@ class ModelError(ValueError):
     """A model file that cannot be loaded or is not a detector of this project."""
 
 
-def described(
+def labels_and_input_hw(
     path: Path, stored_labels: str, input_shape: list, output_shape: list
 ) -> tuple[list[str], tuple[int, int]]:
-    """Class names and input_hw of a model, after its shapes were found to fit each other.
+    """Return class names and input_hw of a model whose labels and shapes fit each other.
 
     Args:
         path: for the message.
@@ -36,12 +36,9 @@ def described(
     """
     try:
         labels = json.loads(stored_labels)
-        batch, channels, height, width = input_shape
-        fits = (batch, channels) == (1, 3) and tuple(output_shape) == (
-            1,
-            4 + len(labels),
-            anchor_count((height, width)),
-        )
+        *batch_channels, height, width = input_shape
+        expected = [1, 4 + len(labels), anchor_count((height, width))]
+        fits = batch_channels == [1, 3] and list(output_shape) == expected
     except (ValueError, TypeError):
         fits = False
     if not fits:
@@ -52,8 +49,8 @@ def described(
     return labels, (height, width)
 
 
-def refuse_other_weights(path: Path) -> None:
-    """Keeps OpenVINO from weights that are cut, or belong to another .xml.
+def check_weights(path: Path) -> None:
+    """Keep OpenVINO from weights that are cut, or belong to another .xml.
 
     Raises:
         ModelError: the .xml names no weights, or others than those beside it.
@@ -70,6 +67,6 @@ def refuse_other_weights(path: Path) -> None:
 
 
 def unusable(path: Path, error: Exception) -> ModelError:
-    """What a runtime said about a file, in one line."""
+    """Return the error of a runtime about a file in one line."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     return ModelError(f"{path} cannot be used ({reason}); write it again with `dvc repro`")

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: an IR, compiled so that a picture's bytes go in as they are."""
+"""OpenVINO on the CPU: an IR, compiled so that the bytes of a frame go in as they are."""
 
 from collections import Counter
 from functools import cached_property
@@ -8,23 +8,18 @@ import numpy as np
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
-from detector.runtime.model_file import IR_FILE, described, refuse_other_weights, unusable
+from detector.runtime.model_file import IR_FILE, check_weights, labels_and_input_hw, unusable
 
 
 class OpenVinoBackend:
-    """An OpenVINO IR (.xml with its .bin beside it) on the CPU.
+    """An OpenVINO IR (.xml with its .bin beside it) on the CPU, as a `Backend`.
 
     Args:
         path: the .xml file, or the folder that `ir` and `quantize` write.
-        precision: "f32" for results that compare between machines, or None for what OpenVINO
-            chooses here: bfloat16 where the processor has it, whatever the IR stores.
+        precision: "f32" for results that compare between machines; None leaves the choice to
+            OpenVINO: bfloat16 where the processor has it, whatever the IR stores.
         throughput: several frames at once, a core or more each, instead of all cores on one frame.
-        cache_dir: where compiled models are kept, so that the next start is faster.
-
-    Attributes:
-        labels: class names.
-        input_hw: height and width of the model's input.
-        num_requests: how many requests keep all cores busy.
+        cache_dir: folder for compiled models, which makes the next start faster.
 
     Raises:
         ModelError: the file cannot be read or is not a detector of this project.
@@ -47,18 +42,28 @@ class OpenVinoBackend:
 
     @cached_property
     def precision(self) -> str:
-        """What the convolutions compute in, most of them first: f32, bf16, i8+bf16."""
-        return convolution_precision(self.compiled)
+        """Precisions of the convolutions, most frequent first: f32, bf16, i8+bf16.
+
+        Read from the kernels that were chosen (`brgconv_avx512_amx_bf16`): the precision hint does
+        not know of INT8, and a node's `runtimePrecision` names how its weights are stored.
+        """
+        kernels = [
+            op.get_rt_info()["primitiveType"].astype(str).lower()
+            for op in self.compiled.get_runtime_model().get_ops()
+            if "Convolution" in op.get_rt_info()["layerType"].astype(str)
+        ]
+        counted = Counter(kernel.rsplit("_", 1)[-1] for kernel in kernels)
+        return "+".join(name for name, _ in counted.most_common())
 
     def new_request(self) -> "OpenVinoRequest":
         return OpenVinoRequest(self.compiled)
 
     def close(self) -> None:
-        """Does nothing: OpenVINO frees what nobody refers to."""
+        """Do nothing: OpenVINO frees a model when nothing refers to it."""
 
 
 class OpenVinoRequest:
-    """One frame on its way through a model; its canvas is the memory that OpenVINO reads."""
+    """A request whose canvas is the memory that OpenVINO reads."""
 
     def __init__(self, compiled: ov.CompiledModel):
         self.request = compiled.create_infer_request()
@@ -69,7 +74,6 @@ class OpenVinoRequest:
         self.request.start_async()
 
     def output(self) -> np.ndarray:
-        """Waits; float32 [4 + classes, anchors], which the next start overwrites."""
         self.request.wait()
         return self.outputs[0]
 
@@ -79,7 +83,7 @@ class OpenVinoRequest:
 
 
 def compile_ir(path: Path, options: dict) -> tuple[list[str], tuple[int, int], ov.CompiledModel]:
-    """Checks an IR and compiles it for frames as uint8 [1, height, width, 3].
+    """Check an IR and compile it for frames as uint8 [1, height, width, 3].
 
     Transposition and conversion to float become part of the model: with INT8 the first convolution
     reads the bytes.
@@ -93,13 +97,13 @@ def compile_ir(path: Path, options: dict) -> tuple[list[str], tuple[int, int], o
     path = path / IR_FILE if path.is_dir() else path
     core = ov.Core()
     try:
-        refuse_other_weights(path)
+        check_weights(path)
         model = core.read_model(path)
         stored = model.get_rt_info(["detector", "labels"]).astype(str)
         shapes = [list(port.shape) for port in (model.input(0), model.output(0))]
     except (RuntimeError, OSError) as error:
         raise unusable(path, error) from error
-    labels, input_hw = described(path, stored, *shapes)
+    labels, input_hw = labels_and_input_hw(path, stored, *shapes)
     frames = PrePostProcessor(model)
     frames.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     frames.input().model().set_layout(ov.Layout("NCHW"))
@@ -107,18 +111,3 @@ def compile_ir(path: Path, options: dict) -> tuple[list[str], tuple[int, int], o
         return labels, input_hw, core.compile_model(frames.build(), "CPU", options)
     except RuntimeError as error:
         raise unusable(path, error) from error
-
-
-def convolution_precision(compiled: ov.CompiledModel) -> str:
-    """What a compiled model's convolutions compute in, most of them first: f32, bf16, i8+bf16.
-
-    Read from the kernels that were chosen (`brgconv_avx512_amx_bf16`): the precision hint does
-    not know of INT8, and a node's `runtimePrecision` names how its weights are stored.
-    """
-    kernels = [
-        op.get_rt_info()["primitiveType"].astype(str).lower()
-        for op in compiled.get_runtime_model().get_ops()
-        if "Convolution" in op.get_rt_info()["layerType"].astype(str)
-    ]
-    counted = Counter(kernel.rsplit("_", 1)[-1] for kernel in kernels)
-    return "+".join(name for name, _ in counted.most_common())

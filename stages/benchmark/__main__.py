@@ -118,7 +118,7 @@ def variant_of(latency, throughput, image_bgr: np.ndarray, clip: Path, facts: di
     """The three ways to measure a model.
 
     Args:
-        latency, throughput: the model, see `detector.core.frame_detector`, compiled for either.
+        latency, throughput: the model, see `detector.core.backend`, compiled for either.
         image_bgr: a frame.
         clip: an encoded video.
         facts: threads and streams.

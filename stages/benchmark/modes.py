@@ -20,7 +20,7 @@ def latencies_ms(backend, canvas_bgr: np.ndarray, seconds: float) -> list[float]
     """One frame at a time: how long each took.
 
     Args:
-        backend: see `detector.core.frame_detector`.
+        backend: see `detector.core.backend`.
         canvas_bgr: a letterboxed frame.
         seconds: how long frames are started.
     """

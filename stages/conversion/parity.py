@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.core.backend import raw_output
 from detector.core.boxes import STRIDES, letterbox
-from detector.core.frame_detector import raw_output
 from stages.common.coco import read_coco, read_image
 from stages.common.run import UserError
 
@@ -67,7 +67,7 @@ def compare(name: str, expected, found, canvases: list[np.ndarray], limit: Diffe
 
     Args:
         name: of the variant that is checked, for the message.
-        expected, found: backends, see `detector.core.frame_detector`.
+        expected, found: backends, see `detector.core.backend`.
         canvases: letterboxed frames.
         limit: the largest differences that rounding explains.
 

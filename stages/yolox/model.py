@@ -16,8 +16,8 @@ from yolox.config import YoloxConfig
 from yolox.models import YoloPafpn, YoloxHead, YoloxModule
 from yolox.models.network_blocks import BaseConv
 
-from detector.core.boxes import STRIDES, as_blob
 from detector.core.backend import FunctionRequest
+from detector.core.boxes import STRIDES, as_blob
 from stages.common.run import UserError
 from stages.yolox.weights import Weights, load_weights, read_pth
 
@@ -142,7 +142,7 @@ def fuse_focus(model: YoloxModule) -> YoloxModule:
 
 
 class TorchBackend:
-    """The trained PyTorch model as a backend of `detector.core.frame_detector`: eager, float32.
+    """The trained PyTorch model as a backend, see `detector.core.backend`: eager, float32.
 
     Args:
         model: what `eval_model` returns, or the model that is being trained, in eval mode.
