@@ -32,7 +32,7 @@ def find_chromium() -> str | None:
 
 
 def look_at(page: Path, width: int, scratch: Path) -> dict:
-    """What the browser makes of a page in a frame of so many pixels, without any network.
+    """Render a page at a width in pixels, without any network, and measure it.
 
     Returns:
         width that it needs, pictures, how many of them are broken, drawings, words, and what it

@@ -1,4 +1,4 @@
-"""What several tests share: the repository, its stages and a way to run one."""
+"""Fixtures: the stages of dvc.yaml, a way to run one, small data sets and models."""
 
 import shutil
 import signal

@@ -1,4 +1,4 @@
-"""Which parts of this repository a stage imports, directly or not."""
+"""Find the parts of this repository that a stage imports, directly or not."""
 
 import ast
 from pathlib import Path

@@ -25,7 +25,7 @@ def blocks(language: str, document: str = "README.md") -> list[str]:
 
 
 def edges() -> set[tuple[str, str]]:
-    """Which stage writes what which other stage reads, by dvc.yaml."""
+    """Pairs of stages of dvc.yaml: one writes what the other reads."""
     stages = {name: stage.get("do", stage) for name, stage in DVC_YAML["stages"].items()}
     items = {name: stage.get("foreach", {}) for name, stage in DVC_YAML["stages"].items()}
     outs, deps = {}, {}

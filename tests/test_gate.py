@@ -1,4 +1,4 @@
-"""What INT8 lost, and when that fails."""
+"""The drop of INT8, and the gate."""
 
 import numpy as np
 import pytest

@@ -65,7 +65,7 @@ class Repository:
 
     @staticmethod
     def tracked() -> list[str]:
-        """What a clone would hold, with the changes of the working tree."""
+        """Copy what a clone would hold, with the changes of the working tree."""
         listed = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
             cwd=ROOT, capture_output=True, text=True, check=True,
@@ -333,7 +333,7 @@ def s3(repository):
 
 
 def prepare_documents(repository) -> None:
-    """What the commands of the documents find in a user's folder."""
+    """Lay out a user's folder as the documented commands expect it."""
     shutil.copy(repository.folder / "data/synthetic.zip", repository.folder / "my-export.zip")
     shutil.copytree(repository.folder / "data/dataset/images/default", repository.folder / "photos")
     write_video(repository.folder / "drive.mp4", "mp4v")

@@ -1,4 +1,4 @@
-"""The review of a change: verdicts, frames that turned, and the page."""
+"""The review of a change: verdicts, frames whose outcome changed, and the page."""
 
 import copy
 
@@ -52,7 +52,7 @@ def changed(path: tuple[str, ...], value: object) -> list:
             6.05,
             [("Speed-up, OpenVINO INT8", "6", "6.05", NOISE)],
         ),
-        (("drop", "int8", "AP"), 2.5, [("AP lost in INT8, points", "2.0", "2.5", NOISE)]),
+        (("drop", "int8", "AP"), 2.5, [("INT8 drop, AP points", "2.0", "2.5", NOISE)]),
     ],
 )
 def test_only_what_changed_is_told(path, value, expected):
@@ -121,4 +121,4 @@ def test_data_that_changed_and_a_leak():
         "| train, images | 30 | 32 |", "| train, boxes | 40 | 44 |",
         "| train, boxes of car | 0 | 4 |",
     ]  # fmt: skip
-    assert leak.startswith("3 judged images have a near-identical one in train")
+    assert leak.startswith("3 val or test images have a near duplicate in train")

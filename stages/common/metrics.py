@@ -9,7 +9,7 @@ from pathlib import Path
 from stages.common.files import read_json
 
 DETAILS = "details"
-FEW_IMAGES = 50  # with fewer val images, one object more or less found is a point of AP
+FEW_IMAGES = 50  # with fewer val images, one box more or less moves AP by a point or more
 
 
 def with_details(figures: dict, *shown: str) -> dict:

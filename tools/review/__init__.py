@@ -1,1 +1,1 @@
-"""What a change did, for the person who reviews it: parameters, data, figures, pictures."""
+"""The review of a change: parameters, data, figures and frames."""

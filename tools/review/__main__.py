@@ -1,11 +1,11 @@
-"""Review: what a change did, as one Markdown page for a pull request.
+"""Review: the effects of a change, as one Markdown page for a pull request.
 
     python -m tools.review BASE OUT.md
 
-Compares the working tree with a commit: parameters, data, and the figures in metrics/, each with a
-verdict by the intervals that `evaluate`, `compare` and `benchmark` stored with them. Neither data
-nor models are needed for that. Where the detections of both are in DVC's cache or a remote, frames
-that INT8 now finds right, or no longer, are shown beside OUT.md, in OUT_frames/.
+Compares the working tree with a commit: parameters, data, and the figures in metrics/. The verdict
+on a figure comes from the intervals that `evaluate`, `compare` and `benchmark` stored with it, so
+neither data nor models are needed. Where the detections of both commits are in DVC's cache or a
+remote, OUT_frames/ shows frames that INT8 gets right now and did not before, and the reverse.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from tools.review.frames import SHOWN, changed_images, write_picture
 from tools.review.verdicts import BETWEEN_RUNS, Row, rows
 
 OTHERS = ("drop", "speed", "data")
-SIDES = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 DETECTIONS, VAL, DATASET = "data/detections/int8.json", "data/split/val.json", "data/dataset"
 
 
 def main() -> None:
-    """Writes the review of the working tree against a commit."""
+    """Write the review of the working tree against a commit."""
     parser = argparse.ArgumentParser(prog="python -m tools.review", description=__doc__)
     parser.add_argument("base", help="a commit, branch or tag")
     parser.add_argument("out", type=Path)
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def review(base: str, out: Path) -> str:
-    """The page; pictures are written on the way.
+    """Return the page, and write its pictures beside `out`.
 
     Raises:
         UserError: there is no such commit, or it has no metrics.
@@ -65,14 +65,14 @@ def review(base: str, out: Path) -> str:
         dvc_table("params", base) or "Unchanged.",
         "## Data",
         *data_lines(before["data"], after["data"]),
-        "## Frames that INT8 finds right, or no longer",
+        "## Frames whose INT8 detections changed",
         *frame_lines(base, out),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def figures(revision: str | None) -> dict[str, dict]:
-    """What metrics/ holds at a commit; None: in the working tree."""
+    """Read metrics/ at a commit; None: in the working tree."""
     names = {key: f"metrics/accuracy/{key}.json" for key in NAMES}
     return {
         "accuracy": {key: metrics_at(revision, path) for key, path in names.items()},
@@ -81,7 +81,7 @@ def figures(revision: str | None) -> dict[str, dict]:
 
 
 def metrics_at(revision: str | None, path: str) -> dict:
-    """A metrics file, with its details in their places."""
+    """Read a metrics file at a commit and undo `with_details`."""
     if revision is None:
         if not Path(path).exists():
             raise UserError(f"{path} is missing; run `dvc repro`")
@@ -104,9 +104,9 @@ def table_of(changed: list[Row]) -> list[str]:
     lines += [f"| {r.figure} | {r.before} | {r.after} | {r.verdict} |" for r in changed]
     return [
         "\n".join(lines),
-        "Verdicts: 95 % intervals that overlap are noise. Those of AP are over resamples of the "
-        "val images, those of speed over rounds in which all variants took turns; a speed-up that "
-        f"differs by less than {100 * BETWEEN_RUNS:.0f} % may differ by the run alone.",
+        "Verdicts: within noise where the 95 % intervals overlap. Intervals of AP come from "
+        "resamples of the val images, those of speed from interleaved rounds; a speed-up that "
+        f"differs by less than {100 * BETWEEN_RUNS:.0f} % is within the spread between runs.",
     ]
 
 
@@ -117,39 +117,39 @@ def machines(before: dict, after: dict) -> list[str]:
 
 
 def dvc_table(kind: str, base: str) -> str:
-    """What `dvc params diff` says, as Markdown."""
+    """Return the table of `dvc params diff` as Markdown; "" if nothing changed."""
     words = [sys.executable, "-m", "dvc", kind, "diff", "--md", base]
     table = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     return table if len(table.splitlines()) > 2 else ""  # more than its headings
 
 
 def data_lines(before: dict, after: dict) -> list[str]:
-    """Images, boxes and classes of each side, and whether the split leaks."""
+    """Compare the counts of each split, and say whether the split leaks."""
     lines = ["| | before | after |", "| --- | ---: | ---: |"]
-    for side in SIDES:
-        old, new = (counts(data.get(side)) for data in (before, after))
+    for split in SPLITS:
+        old, new = (counts(data.get(split)) for data in (before, after))
         lines += [
-            f"| {side}, {name} | {old.get(name, 0)} | {new.get(name, 0)} |"
+            f"| {split}, {name} | {old.get(name, 0)} | {new.get(name, 0)} |"
             for name in {**old, **new}
             if old.get(name, 0) != new.get(name, 0)
         ]
     leaks = after["crossing"]["judged_images"]
-    leak = f"{leaks} judged images have a near-identical one in train: AP flatters."
+    leak = f"{leaks} val or test images have a near duplicate in train: AP is too high."
     return [
         "\n".join(lines) if len(lines) > 2 else "The same number of images and boxes.",
-        leak if leaks else "No judged image has a near-identical one in train.",
+        leak if leaks else "No val or test image has a near duplicate in train.",
     ]
 
 
-def counts(side: dict | None) -> dict[str, int]:
-    if side is None:
+def counts(split: dict | None) -> dict[str, int]:
+    if split is None:
         return {}
-    classes = {f"boxes of {label}": count for label, count in side["classes"].items()}
-    return {"images": side["images"], "boxes": side["boxes"], **classes}
+    classes = {f"boxes of {label}": count for label, count in split["classes"].items()}
+    return {"images": split["images"], "boxes": split["boxes"], **classes}
 
 
 def frame_lines(base: str, out: Path) -> list[str]:
-    """Pictures of frames whose outcome changed."""
+    """Return links to pictures of the frames whose outcome changed, and write these."""
     if not all(Path(path).exists() for path in (DETECTIONS, VAL, DATASET)):
         return ["Not shown: the data of this commit is not here; `dvc pull` fetches it."]
     try:
@@ -159,7 +159,7 @@ def frame_lines(base: str, out: Path) -> list[str]:
         kind = type(error).__name__
         return [f"Not shown: {DETECTIONS} of {base} is in no cache or remote ({kind})."]
     if not same_images:
-        return ["Not shown: the val images are others than before."]
+        return ["Not shown: the val images differ from those of the base."]
     after, coco = json.loads(Path(DETECTIONS).read_text(encoding="utf-8")), read_coco(Path(VAL))
     confidence = load_params().report.confidence
     changed = changed_images(coco, before, after, confidence)

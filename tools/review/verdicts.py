@@ -1,4 +1,4 @@
-"""Whether a figure of a change is better, worse, or within the noise that was measured with it."""
+"""Verdicts on changed figures: better, worse, or within the noise that was measured with them."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Row:
 
 
 def rows(before: dict[str, dict], after: dict[str, dict]) -> list[Row]:
-    """Figures that differ between two commits, the most important ones first.
+    """Return the figures that differ between two commits, the most important ones first.
 
     Args:
         before, after: for each commit `accuracy` (by variant), `drop` and `speed`: contents of
@@ -38,7 +38,7 @@ def rows(before: dict[str, dict], after: dict[str, dict]) -> list[Row]:
         ]
     old, new = before["drop"]["int8"], after["drop"]["int8"]
     lost = judged(old["AP"], old["interval"], new["AP"], new["interval"], higher_is_better=False)
-    found.append(Row("AP lost in INT8, points", f"{old['AP']:.1f}", f"{new['AP']:.1f}", lost))
+    found.append(Row("INT8 drop, AP points", f"{old['AP']:.1f}", f"{new['AP']:.1f}", lost))
     for key, name in NAMES.items():
         found += speed_rows(name, before["speed"][key], after["speed"][key], same_machine)
     for key, name in NAMES.items():
@@ -49,10 +49,10 @@ def rows(before: dict[str, dict], after: dict[str, dict]) -> list[Row]:
 
 
 def speed_rows(name: str, old: dict, new: dict, same_machine: bool) -> list[Row]:
-    """Speed-up and FPS.
+    """Return the rows of speed-up and FPS.
 
-    FPS of two runs differ by what else the machine did; a speed-up was measured
-    against PyTorch in turns, and is what can be judged. Its interval knows one run only.
+    Only the speed-up is judged, since it was measured interleaved with PyTorch; FPS depend on what
+    else the machine did. The interval of a speed-up covers one run, not the spread between runs.
     """
     ends = [side.get("speedup_interval", [side["speedup_vs_torch"]] * 2) for side in (old, new)]
     speedup = judged(old["speedup_vs_torch"], ends[0], new["speedup_vs_torch"], ends[1])
@@ -80,7 +80,7 @@ def judged(
     new_interval: list[float],
     higher_is_better: bool = True,
 ) -> str:
-    """Two figures whose 95 % intervals overlap may be the same."""
+    """Return the verdict on two figures: noise, where their 95 % intervals overlap."""
     if old_interval[0] <= new_interval[1] and new_interval[0] <= old_interval[1]:
         return NOISE
     return BETTER if (new > old) == higher_is_better else WORSE
