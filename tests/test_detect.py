@@ -17,8 +17,8 @@ import pytest
 from conftest import FRAMES, ROOT, write_video
 
 from detector import Detector
-from detector.video.pipeline import detections, one_by_one
-from detector.video.sources import Live, SourceError, open_source
+from detector.video.pipeline import detections
+from detector.video.sources import SourceError, open_source
 
 DRIVE = ROOT.parent / "shared/data/drive.mp4"
 
@@ -147,7 +147,7 @@ REFUSED = {
     "a video without its index": (["cut.mp4"], "cut.mp4 cannot be opened"),
     "a playlist": (["list.m3u8"], "list.m3u8 cannot be opened"),
     "a list of other files": (["list.mp4"], "list.mp4 cannot be opened"),
-    "a folder without pictures": (["nothing"], "holds no pictures"),
+    "a folder without pictures": (["nothing"], "holds no images"),
     "an empty picture": (["empty.png"], "empty.png cannot be decoded"),
     "an address": (["http://127.0.0.1:9/x"], "add --allow-network"),
     "an address that nobody serves": (
@@ -207,7 +207,7 @@ def test_an_interrupted_run_leaves_files_that_can_be_read(models, tmp_path, numb
          "--save", "o.mp4", "--json", "o.jsonl"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE,
     )  # fmt: skip
-    partial = tmp_path / ".o.jsonl.part"
+    partial = tmp_path / ".o.part.jsonl"
     while not (partial.exists() and partial.stat().st_size > 20_000) and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(number)
@@ -259,12 +259,11 @@ def stream() -> str:
 def test_a_stream_that_breaks_is_opened_again(models, stream):
     with pytest.raises(SourceError, match="allow-network"):
         open_source(stream)
-    opened = open_source(stream, allow_network=True)
-    assert isinstance(opened, Live)
-    source = Live(stream, stream, 1, opened.capture, waits_s=(0.05, 0.1))
+    source = open_source(stream, allow_network=True)
+    source.waits_s = (0.05, 0.1)
     with (
         Detector(models / "int8") as detector,
-        detections(source, lambda frames: one_by_one(frames, [detector])) as (frames, found),
+        detections(source, [detector]) as (frames, found),
     ):
         numbers = [frame.number for frame, _ in found]
     assert numbers == sorted(set(numbers)) and len(numbers) + frames.dropped == numbers[-1] + 1

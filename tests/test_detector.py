@@ -1,4 +1,4 @@
-"""The detector as a library: threads, order, memory between parts, and what it is not given."""
+"""The detector as a library: threads, order, memory between parts, and wrong arguments."""
 
 import threading
 import time
@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import supervision
 
-from detector import Detector
+from detector import Detections, Detector
+from detector.video import draw
 from detector.video.pipeline import SIZE, Prefetcher, detections, one_by_one, overlapped
 from detector.video.sources import open_source
-from detector.video.stats import Rate, RunStats
+from detector.video.stats import RunStats
 
 
 @pytest.fixture(params=["yolox.onnx", "ir", "int8/yolox.xml"])
@@ -24,37 +25,8 @@ def frames_bgr(count: int) -> list[np.ndarray]:
     return [rng.integers(0, 256, (60 + n, 90, 3), np.uint8) for n in range(count)]
 
 
-def same(a, b) -> bool:
+def same(a: Detections, b: Detections) -> bool:
     return np.array_equal(a.xyxy, b.xyxy) and np.array_equal(a.confidence, b.confidence)
-
-
-@pytest.mark.parametrize("throughput", [False, True])
-def test_threads_share_a_detector(model, throughput):
-    images = frames_bgr(24)
-    with Detector(model, 0.01, throughput=throughput) as detector:
-        expected = [detector(image) for image in images]
-        with ThreadPoolExecutor(6) as threads:
-            found = list(threads.map(detector, images))
-    assert sum(len(one.confidence) for one in expected) > 24
-    assert all(same(a, b) for a, b in zip(expected, found, strict=True))
-
-
-def test_frames_that_overlap_keep_their_order(model, video):
-    source = open_source(str(video))
-    with Detector(model, 0.01) as one, Detector(model, 0.01, throughput=True) as many:
-        expected = list(one_by_one(source.frames(), [one]))
-        found = list(overlapped(open_source(str(video)).frames(), many))
-    assert [frame.number for frame, _ in found] == list(range(len(expected)))
-    for (_, (a,)), (_, (b,)) in zip(expected, found, strict=True):
-        assert same(a, b)
-
-
-def test_a_closed_detector_says_so(model):
-    detector = Detector(model)
-    detector.close()
-    detector.close()
-    with pytest.raises(RuntimeError, match="closed"):
-        detector(frames_bgr(1)[0])
 
 
 @pytest.mark.parametrize(("confidence", "some"), [(0.01, True), (1.0, False)])
@@ -73,11 +45,91 @@ def test_the_fields_are_those_of_supervision(model, confidence, some):
     assert len(theirs[theirs.confidence > 0.5]) == (found.confidence > 0.5).sum()
 
 
+@pytest.mark.parametrize("throughput", [False, True])
+def test_threads_share_a_detector(model, throughput):
+    images = frames_bgr(24)
+    with Detector(model, 0.01, throughput=throughput) as detector:
+        expected = [detector(image) for image in images]
+        with ThreadPoolExecutor(6) as threads:
+            found = list(threads.map(detector, images))
+    assert sum(len(one) for one in expected) > 24
+    assert all(same(a, b) for a, b in zip(expected, found, strict=True))
+
+
+def test_frames_that_overlap_keep_their_order(model, video):
+    source = open_source(str(video))
+    with Detector(model, 0.01) as one, Detector(model, 0.01, throughput=True) as many:
+        expected = list(one_by_one(source.frames(), [one]))
+        found = list(overlapped(open_source(str(video)).frames(), many))
+    assert [frame.number for frame, _ in found] == list(range(len(expected)))
+    for (_, (a,)), (_, (b,)) in zip(expected, found, strict=True):
+        assert same(a, b)
+
+
+def test_frames_that_nobody_finishes_are_an_error_and_no_deadlock(model):
+    image_bgr = frames_bgr(1)[0]
+    with Detector(model, 0.01) as detector:
+        pending = [detector.start(image_bgr) for _ in range(detector.num_requests)]
+        with pytest.raises(RuntimeError, match=f"all {detector.num_requests} requests .* finish"):
+            detector.start(image_bgr)
+        with ThreadPoolExecutor(1) as thread:
+            waits = thread.submit(detector, image_bgr)  # for this thread, which can still finish
+            first = pending.pop().finish()
+            assert same(first, waits.result())
+        pending.append(detector.start(image_bgr))
+    with pytest.raises(RuntimeError, match="closed"):
+        detector.start(image_bgr)
+    assert all(same(first, one.finish()) for one in pending)
+    with pytest.raises(RuntimeError, match="finished before"):
+        pending[0].finish()
+
+
+def test_threads_that_wait_for_each_other_are_an_error(models):
+    image_bgr, both = frames_bgr(1)[0], threading.Barrier(2)
+
+    def start_two_more(detector) -> str:
+        try:
+            pending = [detector.start(image_bgr)]
+            both.wait()
+            pending.append(detector.start(image_bgr))
+        except RuntimeError as error:
+            return str(error)
+        finally:
+            for one in pending:
+                one.finish()
+        return ""
+
+    with Detector(models / "int8") as detector, ThreadPoolExecutor(2) as threads:
+        assert detector.num_requests == 2
+        said = list(threads.map(start_two_more, [detector, detector]))
+    assert sorted(map(bool, said)) == [False, True]
+
+
+def test_a_closed_detector_says_so(model):
+    detector = Detector(model)
+    detector.close()
+    detector.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        detector(frames_bgr(1)[0])
+
+
+@pytest.mark.parametrize("name", ["confidence", "iou"])
+@pytest.mark.parametrize("value", [-0.1, 1.01, 25, float("nan"), True, "0.5", None, np.array([0])])
+def test_a_value_that_is_no_fraction_is_refused_in_one_line(models, name, value):
+    with pytest.raises(ValueError, match=f"^{name} is .*; expected a number from 0 to 1$"):
+        Detector(models / "int8", **{name: value})
+
+
+def test_fractions_may_be_numbers_of_numpy(models):
+    with Detector(models / "int8", np.float32(0.5), np.int64(1)) as detector:
+        assert (detector.confidence, detector.iou) == (0.5, 1.0)
+
+
 @pytest.mark.parametrize(
     "image",
     [None, np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), "a.jpg"],
 )
-def test_what_is_no_picture_is_refused_and_leaves_the_detector_usable(models, image):
+def test_what_is_no_image_is_refused_and_leaves_the_detector_usable(models, image):
     with Detector(models / "int8") as detector:
         for _ in range(5):
             with pytest.raises(ValueError, match="expected uint8"):
@@ -137,10 +189,9 @@ def test_an_error_is_raised_where_items_are_taken_and_the_generator_is_closed():
 
 def test_leaving_early_ends_the_threads(models, video):
     before = threading.active_count()
-    source = open_source(str(video))
     with (
         Detector(models / "int8", throughput=True) as detector,
-        detections(source, lambda frames: overlapped(frames, detector)) as (frames, found),
+        detections(open_source(str(video)), [detector]) as (frames, found),
     ):
         next(found)
     assert not frames.thread.is_alive() and not found.thread.is_alive()
@@ -149,18 +200,29 @@ def test_leaving_early_ends_the_threads(models, video):
 
 @pytest.mark.parametrize("count", [1, 7, 1000])
 def test_percentiles_are_those_of_numpy_to_one_percent(count):
-    account = RunStats()
+    stats = RunStats()
     taken_ms = np.random.default_rng(0).lognormal(2, 1, count)
     for ms in taken_ms:
-        account.add({"infer": ms}, ms, 1)
+        stats.add({"infer": ms}, ms, 1)
     for percent in (50, 99):
         expected = np.percentile(taken_ms, percent, method="inverted_cdf")
-        assert account.latency_ms(percent) == pytest.approx(expected, rel=0.01)
-    assert account.frames == account.found == count
+        assert stats.latency_ms(percent) == pytest.approx(expected, rel=0.01)
+    assert stats.frames == stats.found == count
 
 
-def test_a_rate_needs_two_frames():
-    rate = Rate()
-    assert rate.tick() is None
-    time.sleep(0.01)
-    assert 10 < rate.tick() < 100
+def test_the_speed_that_is_drawn(monkeypatch):
+    """Of the run for one model; of pre, infer and post for each of several."""
+    drawn, times_s = [], iter([1.0, 1.04, 1.12])
+    monkeypatch.setattr(draw, "draw_headline", lambda image, text: drawn.append(text))
+    monkeypatch.setattr(draw.time, "perf_counter", lambda: next(times_s))
+    empty = [
+        Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), [], {"pre": 1.0, "infer": ms})
+        for ms in (9.0, 4.0)
+    ]
+    image_bgr = frames_bgr(1)[0]
+    one, two = draw.Annotator(["int8"]), draw.Annotator(["int8", "ir"])
+    for _ in range(3):
+        assert one(image_bgr, empty[:1]) is image_bgr
+    assert two(image_bgr, empty).shape == (60, 180, 3)
+    expected = ["int8", "int8  25.0 FPS", "int8  16.7 FPS", "int8  100.0 FPS", "ir  200.0 FPS"]
+    assert drawn == expected

@@ -9,15 +9,10 @@ import numpy as np
 
 
 class Request(Protocol):
-    """One frame on its way through a model.
+    """One frame on its way through a model."""
 
-    Attributes:
-        canvas_bgr: uint8 [*input_hw, 3]; write a letterboxed frame to it before `start`.
-        infer_ms: milliseconds of the last inference.
-    """
-
-    canvas_bgr: np.ndarray
-    infer_ms: float
+    canvas_bgr: np.ndarray  # uint8 [*input_hw, 3]; write a letterboxed frame to it before `start`
+    infer_ms: float  # of the last inference
 
     def start(self) -> None: ...
 
@@ -26,19 +21,12 @@ class Request(Protocol):
 
 
 class Backend(Protocol):
-    """A loaded model.
-
-    Attributes:
-        labels: class names.
-        input_hw: height and width of the model's input.
-        precision: of its convolutions, most frequent first: f32, bf16, i8+bf16.
-        num_requests: number of requests that keep all cores busy.
-    """
+    """A loaded model."""
 
     labels: list[str]
     input_hw: tuple[int, int]
-    precision: str
-    num_requests: int
+    precision: str  # of its convolutions, most frequent first: f32, bf16, i8+bf16
+    num_requests: int  # number of requests that keep all cores busy
 
     def new_request(self) -> Request: ...
 
@@ -61,10 +49,9 @@ class FunctionRequest:
         input_hw: tuple[int, int],
         executor: Executor | None = None,
     ):
-        self.infer, self.executor = infer, executor
+        self.infer, self.executor, self.infer_ms = infer, executor, 0.0
         self.canvas_bgr = np.empty((*input_hw, 3), np.uint8)
         self.result: Future[np.ndarray]
-        self.infer_ms = 0.0
 
     def start(self) -> None:
         if self.executor:

@@ -4,7 +4,6 @@ import threading
 import time
 from dataclasses import dataclass
 from numbers import Real
-from types import TracebackType
 
 import numpy as np
 
@@ -39,18 +38,10 @@ class Detections:
 
 
 class FrameDetector:
-    """Detects objects in frames with a backend. Several threads may share one.
-
-    Args:
-        backend: a loaded model.
-        confidence: keep boxes with at least this score, 0..1.
-        iou: drop a box that overlaps a better one of its class by more than this, 0..1.
+    """Detects objects in frames with any backend, see `Detector` for the rest.
 
     Attributes:
         num_requests: number of frames that can be pending at once.
-
-    Raises:
-        ValueError: `confidence` or `iou` is not a number from 0 to 1.
     """
 
     def __init__(self, backend: Backend, confidence: float = CONFIDENCE, iou: float = NMS_IOU):
@@ -77,16 +68,16 @@ class FrameDetector:
             RuntimeError: the detector was closed, or this thread would wait for itself.
         """
         check_image(image_bgr)
-        request = self.take_request()
+        request, thread = self.take_request(), threading.get_ident()
         started = time.perf_counter()
         try:
             letterbox(image_bgr, self.backend.input_hw, request.canvas_bgr)
             request.start()
         except BaseException:
-            self.give_back(request, threading.get_ident())
+            self.give_back(request, thread)
             raise
         pre_ms = (time.perf_counter() - started) * 1e3
-        return PendingDetection(self, request, image_bgr.shape[:2], pre_ms, threading.get_ident())
+        return PendingDetection(self, request, image_bgr.shape[:2], pre_ms, thread)
 
     def take_request(self) -> Request:
         thread = threading.get_ident()
@@ -123,12 +114,7 @@ class FrameDetector:
     def __enter__(self) -> "FrameDetector":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -1,7 +1,7 @@
-"""The command `detect`: finds objects in pictures, videos, cameras and streams.
+"""The command `detect`: find objects in images, videos, cameras and streams.
 
-Exit status: 0 done, 1 refused or failed on a file (one line on stderr), 2 wrong usage, 130
-interrupted; whatever was written until then is complete.
+Exit status: 0 done; 1 an input, a model or an output cannot be used (one line on stderr); 2 wrong
+usage; 130 interrupted. Outputs that were written until then are complete.
 """
 
 import argparse
@@ -9,43 +9,33 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TextIO
 
 import cv2
 
 from detector.core.frame_detector import CONFIDENCE, NMS_IOU
 from detector.runtime.detector import Detector
 from detector.runtime.model_file import ModelError
-from detector.video.annotator import Annotator
-from detector.video.pipeline import FrameDetections, Prefetcher, detections, one_by_one, overlapped
-from detector.video.progress import Progress
-from detector.video.sinks import (
-    VIDEOS,
-    JsonLines,
-    Output,
-    OutputError,
-    PictureFolder,
-    VideoFile,
-    Window,
-)
+from detector.video import sinks
+from detector.video.draw import Annotator
+from detector.video.pipeline import FrameDetections, detections
 from detector.video.sources import Source, SourceError, open_source
-from detector.video.stats import RunStats, timed
+from detector.video.stats import RunStats
 
-WARNINGS = 10  # that are told one by one
+WARNINGS = 10  # that are printed one by one
 
 
 def main() -> None:
-    """Runs the command with `sys.argv` and exits."""
+    """Run the command with `sys.argv` and exit."""
     arguments = parser().parse_args()
-    # What OpenCV would say about a broken file is said below, in one line.
+    # OpenCV's messages about a broken file are replaced by one line of ours.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         interrupted = run(arguments)
-    except (ModelError, SourceError, OutputError) as error:
+    except (ModelError, SourceError, sinks.OutputError) as error:
         sys.exit("detect: " + " ".join(str(error).split()))
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
@@ -56,36 +46,29 @@ def main() -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """Define the options of the command."""
     found = argparse.ArgumentParser(
-        prog="detect", description="Find objects in pictures, videos, cameras and streams."
+        prog="detect", description="Find objects in images, videos, cameras and streams."
     )
-    found.add_argument(
-        "source", help="picture, folder, video file, camera index, or address of a stream"
-    )
-    found.add_argument(
-        "--model", type=Path, default=Path("models/int8"),
-        help="a .xml or .onnx file, or the folder of a .xml (%(default)s)",
-    )  # fmt: skip
-    found.add_argument(
-        "--confidence", type=share, default=CONFIDENCE, help="least score (%(default)s)"
-    )
-    found.add_argument(
-        "--iou", type=share, default=NMS_IOU, help="most overlap of two boxes (%(default)s)"
-    )
-    found.add_argument("--save", type=Path, metavar="OUT", help="OUT.mp4, OUT.avi or a folder")
-    found.add_argument("--json", type=Path, metavar="OUT", help="a line per frame; - prints them")
-    found.add_argument("--show", action="store_true", help="a window; q ends the run")
-    found.add_argument("--every", type=count, default=1, metavar="N", help="each N-th frame only")
-    found.add_argument("--compare", type=Path, metavar="MODEL", help="a second model, beside it")
-    found.add_argument("--allow-network", action="store_true", help="read from a stream's address")
+    add = found.add_argument
+    add("source", help="image, folder, video file, camera index, or address of a stream")
+    add("--model", type=Path, default=Path("models/int8"),
+        help="a .xml or .onnx file, or the folder of a .xml (%(default)s)")  # fmt: skip
+    add("--confidence", type=fraction, default=CONFIDENCE, help="least score (%(default)s)")
+    add("--iou", type=fraction, default=NMS_IOU, help="most overlap of two boxes (%(default)s)")
+    add("--save", type=Path, metavar="OUT", help="OUT.mp4, OUT.avi or a folder")
+    add("--json", type=Path, metavar="OUT", help="a line per frame; - prints them")
+    add("--show", action="store_true", help="show a window; q ends the run")
+    add("--every", type=count, default=1, metavar="N", help="take each N-th frame only")
+    add("--compare", type=Path, metavar="MODEL", help="draw a second model beside the first")
+    add("--allow-network", action="store_true", help="read from a stream's address")
     return found
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0 and 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
     return value
 
 
@@ -97,39 +80,35 @@ def count(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> bool:
-    """Detects in everything that the source gives; whether it was interrupted.
+    """Detect in all frames of the source; return True if that was interrupted.
 
     Raises:
         ModelError, SourceError, OutputError: see there.
     """
     paths = [arguments.model, *([arguments.compare] if arguments.compare else [])]
     source = open_source(arguments.source, arguments.every, arguments.allow_network)
-    in_turn = source.live or len(paths) > 1  # each frame at once, instead of many a second
+    throughput = not source.live and source.total != 1 and len(paths) == 1
     with ExitStack() as closing:
+        options = {"throughput": throughput, "cache_dir": cache_dir()}
         detectors = [
-            closing.enter_context(
-                Detector(
-                    path, arguments.confidence, arguments.iou,
-                    throughput=not in_turn and source.total != 1, cache_dir=cache_dir(),
-                )
-            )
+            closing.enter_context(Detector(path, arguments.confidence, arguments.iou, **options))
             for path in paths
-        ]  # fmt: skip
-        outputs = open_outputs(arguments, source, closing)
-        stats, annotator = RunStats(), Annotator([title(path) for path in paths])
-
-        def detect_all(frames):
-            return one_by_one(frames, detectors) if in_turn else overlapped(frames, detectors[0])
-
-        with detections(source, detect_all) as (frames, found):
-            interrupted = consume(found, source, outputs, annotator, stats)
-    lines_on_stdout = arguments.json == Path("-")
-    tell(source, frames.dropped, stats, sys.stderr if lines_on_stdout else sys.stdout)
+        ]
+        writers = [closing.enter_context(output) for output in outputs(arguments, source)]
+        stats, annotator = RunStats(source.total), Annotator([title(path) for path in paths])
+        with detections(source, detectors) as (frames, found):
+            interrupted = write_all(found, source.live, writers, annotator, stats)
+    stream = sys.stderr if arguments.json == Path("-") else sys.stdout
+    if stats.frames:
+        print(stats.table(), file=stream)
+    if frames.dropped:
+        print(f"{frames.dropped} frames were dropped, overtaken by newer ones", file=stream)
+    print_warnings(source.warnings)
     return interrupted
 
 
 def cache_dir() -> Path | None:
-    """Where compiled models are kept, so that the next start is faster; None: nowhere."""
+    """Return the folder for compiled models; None if it cannot be made."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(home) / "cpu-detector"
     try:
@@ -139,84 +118,58 @@ def cache_dir() -> Path | None:
     return folder
 
 
-def open_outputs(arguments: argparse.Namespace, source: Source, closing: ExitStack) -> list[Output]:
-    """What was asked for; closed with the stack."""
-    outputs: list[Output] = []
-    if arguments.save and arguments.save.suffix.lower() in VIDEOS:
-        refuse_source(arguments.save, arguments.source)
+def outputs(
+    arguments: argparse.Namespace, source: Source
+) -> Iterator[AbstractContextManager[sinks.Write]]:
+    """List the destinations that the options name."""
+    save = arguments.save
+    if save and save.suffix.lower() in sinks.VIDEOS:
         fps = source.fps / arguments.every if source.fps else None
-        outputs.append(VideoFile(arguments.save, fps))
-    elif arguments.save:
-        outputs.append(PictureFolder(arguments.save))
+        yield sinks.video_file(save, arguments.source, fps)
+    elif save:
+        yield sinks.image_folder(save)
     if arguments.json:
-        refuse_source(arguments.json, arguments.source)
-        outputs.append(JsonLines(arguments.json))
+        yield sinks.json_lines(arguments.json, arguments.source)
     if arguments.show:
-        outputs.append(Window())
-    for output in outputs:
-        closing.push(closer(output))
-    return outputs
-
-
-def closer(output: Output) -> Callable[..., None]:
-    """Closes an output: kept where the run was interrupted or ended, but not after an error."""
-
-    def close(kind: type[BaseException] | None, *_: object) -> None:
-        output.close(keep=kind is None or not issubclass(kind, Exception))
-
-    return close
-
-
-def refuse_source(path: Path, source: str) -> None:
-    if path.exists() and Path(source).exists() and path.samefile(source):
-        raise OutputError(f"{path} is the source; write to another file")
+        yield sinks.window()
 
 
 def title(path: Path) -> str:
-    """A model's name in a picture: models/int8/yolox.xml is "int8"."""
+    """Return the name of a model to draw: models/int8/yolox.xml is "int8"."""
     return path.parent.name if path.suffix == ".xml" else path.name
 
 
-def consume(
-    found: Prefetcher[FrameDetections],
-    source: Source,
-    outputs: list[Output],
+def write_all(
+    found: Iterable[FrameDetections],
+    live: bool,
+    writers: list[sinks.Write],
     annotator: Annotator,
     stats: RunStats,
 ) -> bool:
-    """Draws and writes frame after frame; whether that was interrupted."""
-    bar = Progress(source.total)
+    """Draw and write frame after frame; return True if that was interrupted."""
     try:
         for frame, per_model in found:
-            steps_ms = {"decode": frame.decode_ms, **per_model[0].steps_ms}
-            latency_ms = sum(per_model[0].steps_ms.values())
-            if source.live:
-                latency_ms = (time.perf_counter() - frame.read_at) * 1e3
-            with timed(steps_ms, "draw"):
-                frame.image_bgr = annotator(frame.image_bgr, per_model)
-            with timed(steps_ms, "encode"):
-                for output in outputs:
-                    output.write(frame, per_model[0])
-            stats.add(steps_ms, latency_ms, len(per_model[0]))
-            bar.show(stats)
+            started = time.perf_counter()
+            own_ms = per_model[0].steps_ms
+            latency_ms = (started - frame.read_at) * 1e3 if live else sum(own_ms.values())
+            frame.image_bgr = annotator(frame.image_bgr, per_model)
+            drawn = time.perf_counter()
+            for write in writers:
+                write(frame, per_model[0])
+            encode_ms = (time.perf_counter() - drawn) * 1e3
+            around_ms = {"decode": frame.decode_ms, "draw": (drawn - started) * 1e3}
+            stats.add({**own_ms, **around_ms, "encode": encode_ms}, latency_ms, len(per_model[0]))
+            stats.show_progress()
     except KeyboardInterrupt:
         return True
     finally:
-        bar.close()
+        stats.end_progress()
     return False
 
 
-def tell(source: Source, dropped: int, stats: RunStats, stream: TextIO) -> None:
-    """The closing table, and on stderr what went wrong on the way."""
-    if stats.frames:
-        print(stats.table(), file=stream)
-    if dropped:
-        print(f"{dropped} frames were dropped: newer ones had come before their turn", file=stream)
-    for warning in source.warnings[:WARNINGS]:
+def print_warnings(warnings: list[str]) -> None:
+    """Print the first warnings on stderr, and count the rest."""
+    for warning in warnings[:WARNINGS]:
         print(f"detect: {warning}", file=sys.stderr)
-    if len(source.warnings) > WARNINGS:
-        print(f"detect: and {len(source.warnings) - WARNINGS} more like these", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()
+    if len(warnings) > WARNINGS:
+        print(f"detect: and {len(warnings) - WARNINGS} more like these", file=sys.stderr)

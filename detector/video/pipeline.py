@@ -7,33 +7,33 @@ live source do not wait: the newest one is next, and those that it overtook are 
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import TypeVar
 
 from detector.core.frame_detector import Detections, FrameDetector, PendingDetection
 from detector.video.sources import Frame, Source
 
 T = TypeVar("T")
-FrameDetections = tuple[Frame, list[Detections]]  # of each model
+FrameDetections = tuple[Frame, list[Detections]]  # a frame, and the detections of each model
 SIZE = 4  # frames that wait between two parts
-JOIN_S = 2.0  # a stream that says nothing is left behind
+JOIN_S = 2.0  # a stream that sends nothing is left behind
 
 
 class Prefetcher(Iterator[T]):
-    """An iterator that another thread runs, a few items ahead.
+    """An iterator over a generator that runs in a thread of its own, a few items ahead.
 
-    Errors of that thread are raised where its items are taken.
+    An error in the generator is raised where its next item would be taken.
 
     Args:
-        items: run in a thread of its own, and closed there.
-        newest_only: keep one item and drop it when a newer one comes, instead of waiting.
+        items: the generator, which its thread also closes.
+        newest_only: instead of waiting, keep one item and drop it when a newer one comes.
 
     Attributes:
-        dropped: how many items nobody got.
+        dropped: number of items that nobody got.
     """
 
-    def __init__(self, items: Iterator[T], newest_only: bool = False):
+    def __init__(self, items: Generator[T, None, None], newest_only: bool = False):
         self.items, self.newest_only, self.dropped = items, newest_only, 0
         self.waiting: deque[T] = deque()
         self.changed = threading.Condition()
@@ -44,22 +44,18 @@ class Prefetcher(Iterator[T]):
 
     def run(self) -> None:
         try:
-            for item in self.items:
-                if not self.put(item):
-                    break
+            with closing(self.items):
+                for item in self.items:
+                    if not self.put(item):
+                        break
         except BaseException as error:  # noqa: BLE001  (raised where items are taken)
             self.error = error
-        finally:
-            try:
-                if isinstance(self.items, Generator):
-                    self.items.close()
-            finally:
-                with self.changed:
-                    self.ended = True
-                    self.changed.notify_all()
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
 
     def put(self, item: T) -> bool:
-        """Whether anybody still wants items."""
+        """Hand an item over; return False if nobody takes items anymore."""
         with self.changed:
             if self.newest_only:
                 self.dropped += len(self.waiting)
@@ -81,7 +77,7 @@ class Prefetcher(Iterator[T]):
         raise StopIteration
 
     def close(self) -> None:
-        """Tells the thread to end after the item that it works on."""
+        """Let the thread end after the item that it works on."""
         with self.changed:
             self.closed = True
             self.changed.notify_all()
@@ -89,19 +85,21 @@ class Prefetcher(Iterator[T]):
 
 @contextmanager
 def detections(
-    source: Source, detect_all: Callable[[Iterable[Frame]], Iterator[FrameDetections]]
+    source: Source, detectors: list[FrameDetector]
 ) -> Iterator[tuple[Prefetcher[Frame], Prefetcher[FrameDetections]]]:
-    """Runs a source and what detects in its frames, until the block is left.
+    """Detect in the frames of a source, until the block is left.
 
     Args:
         source: the frames.
-        detect_all: takes frames, gives what was found in each, in their order.
+        detectors: one, which works on several frames of a file at once; or several, which share
+            the frames and run one after the other.
 
     Yields:
-        Decoded frames, which know how many were dropped, and what was found in them.
+        Decoded frames, which count those that were dropped, and the detections in them.
     """
     frames = Prefetcher(source.frames(), newest_only=source.live)
-    found = Prefetcher(detect_all(frames))
+    alone = len(detectors) == 1 and not source.live
+    found = Prefetcher(overlapped(frames, detectors[0]) if alone else one_by_one(frames, detectors))
     try:
         yield frames, found
     finally:
@@ -114,12 +112,12 @@ def detections(
 def overlapped(
     frames: Iterable[Frame], detector: FrameDetector
 ) -> Generator[FrameDetections, None, None]:
-    """Detects in several frames at once: as many frames a second as there can be."""
+    """Detect in several frames at once, for as many frames per second as possible."""
     started: deque[tuple[Frame, PendingDetection]] = deque()
 
     def finish() -> FrameDetections:
-        frame, request = started.popleft()
-        return frame, [request.finish()]
+        frame, pending = started.popleft()
+        return frame, [pending.finish()]
 
     try:
         for frame in frames:
@@ -136,6 +134,6 @@ def overlapped(
 def one_by_one(
     frames: Iterable[Frame], detectors: list[FrameDetector]
 ) -> Generator[FrameDetections, None, None]:
-    """Detects in a frame as soon as it is there, with one model after the other."""
+    """Detect in each frame as soon as it is there, with one model after the other."""
     for frame in frames:
         yield frame, [detector(frame.image_bgr) for detector in detectors]

@@ -2,16 +2,16 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from detector.core.frame_detector import FrameDetector
-from detector.video.annotator import Annotator
-from detector.video.pipeline import detections, overlapped
-from detector.video.sources import Frame, open_video
+from detector.video.draw import Annotator
+from detector.video.pipeline import detections
+from detector.video.sources import Frame, Source, open_source
 
 CLIP_FRAMES = 120
 
@@ -54,12 +54,10 @@ def throughput_fps(backend, canvas_bgr: np.ndarray, seconds: float) -> float:
     return (frames + len(requests)) / (time.perf_counter() - started)
 
 
-def end_to_end_fps(
-    detector: FrameDetector, clip: Path, seconds: float, detect_all: Callable = overlapped
-) -> float:
+def end_to_end_fps(detector: FrameDetector, clip: Path, seconds: float) -> float:
     """Frames a second of a video: decoded, detected in, and drawn on, as `detect` does it."""
     annotator, times, end = Annotator(["benchmark"]), [], time.perf_counter() + seconds
-    with detections(Repeated(clip), lambda frames: detect_all(frames, detector)) as (_, found):
+    with detections(Repeated(clip), [detector]) as (_, found):
         for frame, per_model in found:
             annotator(frame.image_bgr, per_model)
             times.append(time.perf_counter())
@@ -68,17 +66,16 @@ def end_to_end_fps(
     return (len(times) - 1) / (times[-1] - times[0])
 
 
-class Repeated:
+class Repeated(Source):
     """A video that begins again at its end."""
 
-    live, total, fps, warnings = False, None, None, ()
-
     def __init__(self, path: Path):
+        super().__init__()
         self.path = path
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         while True:
-            yield from open_video(self.path).frames()
+            yield from open_source(str(self.path)).frames()
 
 
 def write_clip(path: Path, images_bgr: list[np.ndarray]) -> None:
