@@ -103,7 +103,10 @@ def run(arguments: argparse.Namespace) -> bool:
         print(stats.table(), file=stream)
     if frames.dropped:
         print(f"{frames.dropped} frames were dropped, overtaken by newer ones", file=stream)
-    print_warnings(source.warnings)
+    for warning in source.warnings[:WARNINGS]:
+        print(f"detect: {warning}", file=sys.stderr)
+    if len(source.warnings) > WARNINGS:
+        print(f"detect: and {len(source.warnings) - WARNINGS} more like these", file=sys.stderr)
     return interrupted
 
 
@@ -165,11 +168,3 @@ def write_all(
     finally:
         stats.end_progress()
     return False
-
-
-def print_warnings(warnings: list[str]) -> None:
-    """Print the first warnings on stderr, and count the rest."""
-    for warning in warnings[:WARNINGS]:
-        print(f"detect: {warning}", file=sys.stderr)
-    if len(warnings) > WARNINGS:
-        print(f"detect: and {len(warnings) - WARNINGS} more like these", file=sys.stderr)

@@ -91,15 +91,17 @@ def detections(
 
     Args:
         source: the frames.
-        detectors: one, which works on several frames of a file at once; or several, which share
-            the frames and run one after the other.
+        detectors: one, which works on several frames of a file at once; or several, which run one
+            after the other on each frame, as a live source's detector does.
 
     Yields:
         Decoded frames, which count those that were dropped, and the detections in them.
     """
     frames = Prefetcher(source.frames(), newest_only=source.live)
-    alone = len(detectors) == 1 and not source.live
-    found = Prefetcher(overlapped(frames, detectors[0]) if alone else one_by_one(frames, detectors))
+    if len(detectors) == 1 and not source.live:
+        found = Prefetcher(overlapped(frames, detectors[0]))
+    else:
+        found = Prefetcher((frame, [d(frame.image_bgr) for d in detectors]) for frame in frames)
     try:
         yield frames, found
     finally:
@@ -129,11 +131,3 @@ def overlapped(
     finally:
         while started:
             finish()
-
-
-def one_by_one(
-    frames: Iterable[Frame], detectors: list[FrameDetector]
-) -> Generator[FrameDetections, None, None]:
-    """Detect in each frame as soon as it is there, with one model after the other."""
-    for frame in frames:
-        yield frame, [detector(frame.image_bgr) for detector in detectors]

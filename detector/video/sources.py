@@ -7,7 +7,7 @@ file that refers to one, for which reason only formats that hold their own frame
 import os
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -30,41 +30,25 @@ class SourceError(ValueError):
 
 @dataclass
 class Frame:
-    """One frame of a source.
+    """One frame of a source."""
 
-    Attributes:
-        source: the file, camera or address.
-        number: of the frame in its source, from 0; frames that `every` skips count.
-        time_s: since the start of the source.
-        image_bgr: uint8 [height, width, 3].
-        decode_ms: time that reading it took.
-        read_at: `time.perf_counter` when it was read.
-    """
-
-    source: str
-    number: int
-    time_s: float
-    image_bgr: np.ndarray
-    decode_ms: float
-    read_at: float = field(default_factory=time.perf_counter)
+    source: str  # the file, camera or address
+    number: int  # in its source, from 0; frames that `every` skips count
+    time_s: float  # since the start of the source
+    image_bgr: np.ndarray  # uint8 [height, width, 3]
+    decode_ms: float  # time that reading it took
+    read_at: float  # `time.perf_counter` when it was read
 
 
 class Source:
-    """A sequence of frames.
+    """A sequence of frames."""
 
-    Attributes:
-        live: frames arrive at their own pace, and old ones are worth nothing.
-        total: number of frames, if it is known.
-        fps: frames per second, if the source names a rate.
-        warnings: problems so far that did not end the run.
-    """
-
-    live = False
-    total: int | None = None
-    fps: float | None = None
+    live = False  # frames arrive at their own pace, and old ones are worth nothing
+    total: int | None = None  # number of frames, if it is known
+    fps: float | None = None  # frames per second, if the source names a rate
 
     def __init__(self) -> None:
-        self.warnings: list[str] = []
+        self.warnings: list[str] = []  # problems that did not end the run
 
     def frames(self) -> Generator[Frame, None, None]:
         raise NotImplementedError
@@ -139,8 +123,9 @@ class Images(Source):
             if image_bgr is None:
                 self.warnings.append(f"{path} cannot be decoded and was left out")
                 continue
-            decode_ms = (time.perf_counter() - started) * 1e3
-            yield Frame(str(path), index * self.every, 0.0, image_bgr, decode_ms)
+            read = time.perf_counter()
+            number, decode_ms = index * self.every, (read - started) * 1e3
+            yield Frame(str(path), number, 0.0, image_bgr, decode_ms, read)
 
 
 class Video(Source):
