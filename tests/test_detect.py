@@ -14,23 +14,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import FRAMES, ROOT, write_video
+from conftest import FRAMES, ROOT, SHARED, write_video
 
 from detector import Detector
 from detector.video.pipeline import detections
 from detector.video.sources import SourceError, open_source
 
-DRIVE = ROOT.parent / "shared/data/drive.mp4"
+
+def start(*words: object, cwd: Path, **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "detector", *map(str, words)],
+        cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 def detect(*words: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "detector", *map(str, words)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-    )
+    process = start(*words, cwd=cwd, **environment)
+    stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def lines(path: Path) -> list[dict]:
@@ -73,25 +75,6 @@ def test_json_on_stdout_is_nothing_but_json_and_frames_become_images(models, vid
     assert numbers == [0, 10, 20] and "FPS" in done.stderr
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {f"video_{number:06}.jpg" for number in numbers}
-
-
-def test_onnx_and_xml_find_the_same(trained, tmp_path):
-    scenes = trained / "dataset/images/default"
-    for name, model in (("onnx", "yolox.onnx"), ("xml", "ir")):
-        done = detect(scenes, "--model", trained / model, "--json", name, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-    compared = 0
-    for a, b in zip(lines(tmp_path / "onnx"), lines(tmp_path / "xml"), strict=True):
-        assert (a["source"], a["frame"]) == (b["source"], b["frame"])
-        theirs = np.array([d["box_xyxy"] for d in b["detections"]]).reshape(-1, 4)
-        for one in a["detections"]:
-            if one["score"] < 0.35:  # one that the other may have lost at 0.25: bfloat16 may run
-                continue
-            off = np.abs(theirs - one["box_xyxy"]).max(axis=1)
-            assert off.min() <= 4.0
-            assert abs(b["detections"][off.argmin()]["score"] - one["score"]) < 0.1
-            compared += 1
-    assert compared > 10
 
 
 def test_a_folder_keeps_names_and_leaves_out_what_is_broken(models, tiny_dataset, tmp_path):
@@ -201,18 +184,15 @@ def test_a_video_that_was_cut_ends_with_a_warning(models, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_files_that_can_be_read(models, tmp_path, number):
     write_video(tmp_path / "long.avi", "MJPG", frames=6_000)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "detector", "long.avi", "--model", str(models / "int8"),
-         "--save", "o.mp4", "--json", "o.jsonl"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    words = ["--model", models / "int8", "--save", "o.mp4", "--json", "o.jsonl"]
+    process = start("long.avi", *words, cwd=tmp_path)
     partial = tmp_path / ".o.part.jsonl"
     while not (partial.exists() and partial.stat().st_size > 20_000) and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 128 + number, stderr
-    assert b"Traceback" not in stderr
+    assert "Traceback" not in stderr
     assert {path.name for path in tmp_path.iterdir()} == {"long.avi", "o.mp4", "o.jsonl"}
     written = count_frames(tmp_path / "o.mp4")
     assert 0 < written < 6_000
@@ -277,11 +257,8 @@ def test_memory_does_not_grow_with_frames(models, tmp_path):
     peaks_mb = []
     for frames in (500, 10_000):
         write_video(tmp_path / f"{frames}.avi", "MJPG", frames)
-        words = [f"{frames}.avi", "--model", str(models / "int8"), "--json", "o"]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "detector", *words],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        words = [f"{frames}.avi", "--model", models / "int8", "--json", "o"]
+        process = start(*words, cwd=tmp_path)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0 and len(lines(tmp_path / "o")) == frames
@@ -292,21 +269,17 @@ def test_memory_does_not_grow_with_frames(models, tmp_path):
 @pytest.mark.slow
 def test_the_detector_is_installable_alone(models, video, tmp_path):
     """Without PyTorch, ONNX Runtime, the pipeline and this folder."""
-    source = tmp_path / "source"
-    source.mkdir()
     for name in ("detector", "requirements"):
-        shutil.copytree(ROOT / name, source / name)
+        shutil.copytree(ROOT / name, tmp_path / "source" / name)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
+        shutil.copy(ROOT / name, tmp_path / "source")
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     local = ["--no-deps", "--no-build-isolation", "--no-index", "--target", "alone", "./source"]
     subprocess.run([*pip, *local], cwd=tmp_path, check=True)
-    script = (tmp_path / "alone/bin/detect").read_text()
-    assert "detector.video.cli" in script
-    hide = "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnxruntime', 'stages']))\n"
+    assert "detector.video.cli" in (tmp_path / "alone/bin/detect").read_text()
     program = (
-        hide
-        + "import detector.video.cli; print(detector.video.cli.__file__); detector.video.cli.main()"
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnxruntime', 'stages']))\n"
+        "from detector.video import cli; print(cli.__file__); cli.main()"
     )
     for model, returncode in (("int8", 0), ("yolox.onnx", 1)):
         done = subprocess.run(
@@ -318,7 +291,12 @@ def test_the_detector_is_installable_alone(models, video, tmp_path):
     assert "needs ONNX Runtime" in done.stderr
 
 
-@pytest.mark.skipif(not DRIVE.exists(), reason=f"{DRIVE} is not here")
-def test_a_real_drive(trained, tmp_path):
-    done = detect(DRIVE, "--model", trained / "ir", "--every", 20, "--json", "o", cwd=tmp_path)
-    assert done.returncode == 0 and len(lines(tmp_path / "o")) == 10
+@pytest.mark.skipif(SHARED is None, reason="../shared/data is not here")
+def test_plates_in_a_real_drive(tmp_path):
+    words = ["--model", SHARED / "plates_nano.onnx", "--every", 20, "--json", "o"]
+    done = detect(SHARED / "drive.mp4", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = lines(tmp_path / "o")
+    boxes = [box for line in found for box in line["detections"]]
+    assert len(found) == 10 and len(boxes) >= 8
+    assert {box["label"] for box in boxes} == {"LP"}
