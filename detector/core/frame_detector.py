@@ -59,13 +59,14 @@ class FrameDetector:
         return self.start(image_bgr).finish()
 
     def start(self, image_bgr: np.ndarray) -> "PendingDetection":
-        """Start a frame and return before it is done.
+        """Start a frame, uint8 [height, width, 3], and return before it is done.
 
-        While `num_requests` frames are pending, wait until another thread finishes one.
+        While `num_requests` frames are pending, wait until another thread finishes one. Each thread
+        must finish the frames that it started.
 
         Raises:
             ValueError: `image_bgr` is not an image.
-            RuntimeError: the detector was closed, or this thread would wait for itself.
+            RuntimeError: the detector was closed, or no thread is left that could finish a frame.
         """
         check_image(image_bgr)
         request, thread = self.take_request(), threading.get_ident()
