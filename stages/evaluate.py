@@ -30,14 +30,14 @@ from stages.common.files import size_mb, write_csv, write_json, write_text
 from stages.common.metrics import FEW_IMAGES, with_details
 from stages.common.params import Evaluate, load_params
 from stages.common.run import UserError, progress, run_stage
-from stages.conversion.toolchain import refuse_other_toolchain
+from stages.conversion.toolchain import check_toolchain
 from stages.evaluation.bootstrap import interval
 
 
 def main(model: Path, val: Path, dataset: Path, out: Path, curve: Path, detections: Path) -> None:
     """Measure the accuracy of one model file."""
     params = load_params()
-    refuse_other_toolchain(params.toolchain)
+    check_toolchain(params.toolchain)
     coco = read_coco(val, boxes_needed=True)
     backend = open_backend(model, "f32")
     check_labels(model, backend.labels, labels_of(coco))

@@ -10,6 +10,7 @@ Out:  models/yolox.onnx       input `images` float32 [1, 3, height, width], BGR,
 Run:  python -m stages.export models/yolox.pth data/split/val.json data/dataset models/yolox.onnx
 """
 
+import itertools
 import json
 import warnings
 from pathlib import Path
@@ -32,7 +33,7 @@ LIMIT = Difference(box=0.005, score=0.001, median_box=0.001, median_log_score=0.
 
 
 def main(weights_path: Path, val: Path, dataset: Path, out: Path) -> None:
-    """Exports the weights to ONNX and checks the result on real frames before it is written."""
+    """Export the weights to ONNX; compare the result on real frames before it is written."""
     weights = load_weights(weights_path)
     canvases = frame_canvases(val, dataset, weights.input_hw)
     model = eval_model(weights)
@@ -44,21 +45,15 @@ def main(weights_path: Path, val: Path, dataset: Path, out: Path) -> None:
 
 
 def to_onnx(model: torch.nn.Module, weights: Weights) -> onnx.ModelProto:
-    """Traces the model in eval mode; batch norms are folded into the convolutions."""
-    example = torch.zeros(1, 3, *weights.input_hw)
+    """Trace the model in eval mode; batch norms are folded into the convolutions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own deprecations, nothing that a user could act on
         program = torch.onnx.export(
-            model.eval(),
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["images"],
-            output_names=["output"],
-            verbose=False,
-        )
+            model.eval(), (torch.zeros(1, 3, *weights.input_hw),), dynamo=True, verbose=False,
+            opset_version=OPSET, input_names=["images"], output_names=["output"],
+        )  # fmt: skip
     proto = program.model_proto
-    forget_origins(proto)
+    drop_stack_traces(proto)
     name_convolutions(proto)
     onnx.helper.set_model_props(proto, {"labels": json.dumps(weights.labels)})
     onnx.checker.check_model(proto)
@@ -66,19 +61,18 @@ def to_onnx(model: torch.nn.Module, weights: Weights) -> onnx.ModelProto:
     return proto
 
 
-def forget_origins(proto: onnx.ModelProto) -> None:
-    """Drops the stack traces that the exporter stores: paths of the machine, in every node."""
-    for item in (*proto.graph.node, *proto.graph.value_info, *proto.graph.initializer):
+def drop_stack_traces(proto: onnx.ModelProto) -> None:
+    """Delete what the exporter notes in every node: paths of this machine."""
+    graph = proto.graph
+    parts = graph.node, graph.value_info, graph.initializer, graph.input, graph.output, [graph]
+    for item in itertools.chain(*parts):
         del item.metadata_props[:]
-    for item in (*proto.graph.input, *proto.graph.output):
-        del item.metadata_props[:]
-    del proto.graph.metadata_props[:]
 
 
 def name_convolutions(proto: onnx.ModelProto) -> None:
-    """Calls each convolution by its place in YOLOX, as "head.reg_preds.0": for people, in reports.
+    """Name each convolution by its place in YOLOX, as "head.reg_preds.0".
 
-    The exporter numbers them, and otherwise in its next release.
+    The exporter numbers them, and each release does that differently.
     """
     for node in proto.graph.node:
         if node.op_type == "Conv":

@@ -2,8 +2,8 @@
 
 Out:  metrics/host.json   processor, cores and instruction sets
 
-It runs on every `dvc repro` and takes no time; `evaluate` and `benchmark` depend on its output, so
-that DVC never takes another machine's figures from its run cache.
+It runs on every `dvc repro`. `evaluate` and `benchmark` depend on its output, so that DVC never
+takes another machine's figures from its run cache.
 
 Run:  python -m stages.host metrics/host.json
 """
@@ -21,7 +21,7 @@ from stages.common.run import run_stage
 
 def main(out: Path) -> None:
     """Describe this machine."""
-    load_params()  # every repro starts by refusing a params.yaml with a fault in it
+    load_params()  # so that an error in params.yaml ends every `dvc repro` at its start
     write_json(out, describe_cpu())
 
 

@@ -32,11 +32,10 @@ from detector.runtime.openvino_backend import OpenVinoBackend
 from stages.common.files import atomic_path
 from stages.common.params import load_params
 from stages.common.run import UserError, run_stage
-from stages.conversion.ir_file import describe, save_ir
-from stages.conversion.nodes import opset13
-from stages.conversion.onnx_file import refuse_unsealed
+from stages.conversion.ir_file import describe, opset13, save_ir
+from stages.conversion.onnx_file import check_onnx
 from stages.conversion.parity import Difference, compare, frame_canvases
-from stages.conversion.toolchain import refuse_other_toolchain
+from stages.conversion.toolchain import check_toolchain
 
 SMALL = 4096  # numbers; tensors below this stay in FP32
 HEAD_SIGMOIDS = 6  # objectness and class scores of three feature maps
@@ -46,14 +45,14 @@ ROUNDING_LIMIT = Difference(0.1, 0.05, median_box=0.008, median_log_score=0.05)
 
 
 def main(onnx_path: Path, val: Path, dataset: Path, out_dir: Path) -> None:
-    """Converts the ONNX model to an OpenVINO IR; large weights are stored in FP16."""
-    refuse_other_toolchain(load_params().toolchain)
-    refuse_unsealed(onnx_path)
+    """Convert the ONNX model to an OpenVINO IR; large weights are stored in FP16."""
+    check_toolchain(load_params().toolchain)
+    check_onnx(onnx_path)
     original = OnnxBackend(onnx_path)
     canvases = frame_canvases(val, dataset, original.input_hw)
     # As bytes: OpenVINO 2024 would first offer a path to PyTorch, which unpickles.
     model = ov.convert_model(io.BytesIO(onnx_path.read_bytes()))
-    refuse_split_swish(model)
+    check_swish(model)
     describe(model, original.labels)
     with atomic_path(out_dir) as tmp, TemporaryDirectory() as scratch:
         exact = Path(scratch, "f32")
@@ -67,8 +66,8 @@ def main(onnx_path: Path, val: Path, dataset: Path, out_dir: Path) -> None:
     print(f"{ops['Convolution'] + ops['GroupConvolution']} convolutions, {ops['Swish']} fused SiLU")
 
 
-def refuse_split_swish(model: ov.Model) -> None:
-    """Every Sigmoid outside the head belongs to a SiLU, which must have been fused."""
+def check_swish(model: ov.Model) -> None:
+    """Raise UserError if a SiLU was not fused: its Sigmoid is then one more than the head's."""
     ops = Counter(op.get_type_name() for op in model.get_ops())
     if ops["Sigmoid"] > HEAD_SIGMOIDS:
         raise UserError(
@@ -78,13 +77,10 @@ def refuse_split_swish(model: ov.Model) -> None:
 
 
 def halve_large_weights(model: ov.Model) -> None:
-    """Stores large float constants as FP16 behind a Convert, which is folded at load time."""
-    for op in model.get_ops():
-        if (
-            op.get_type_name() != "Constant"
-            or op.get_element_type() != ov.Type.f32
-            or op.data.size < SMALL
-        ):
+    """Store large float constants as FP16 behind a Convert, which is folded at load time."""
+    constants = [op for op in model.get_ops() if op.get_type_name() == "Constant"]
+    for op in constants:
+        if op.get_element_type() != ov.Type.f32 or op.data.size < SMALL:
             continue
         halved = opset13.constant(op.data.astype(np.float16), ov.Type.f16)
         restored = opset13.convert(halved, "f32")

@@ -10,7 +10,7 @@ from stages import evaluate, ir
 from stages.common.coco import read_coco
 from stages.common.coco_eval import accuracy, score
 from stages.common.run import UserError
-from stages.conversion.nodes import opset13
+from stages.conversion.ir_file import opset13
 from stages.conversion.onnx_file import SEAL, seal
 from stages.conversion.parity import Difference, difference
 

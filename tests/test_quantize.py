@@ -13,9 +13,9 @@ from conftest import PARAMS
 from detector.core.boxes import as_blob
 from stages.common.coco import read_coco
 from stages.common.files import write_json
-from stages.conversion.nodes import opset13
+from stages.conversion.ir_file import opset13
 from stages.quantize import recipe
-from stages.quantize.accuracy_control import Judge
+from stages.quantize.accuracy_control import Validator
 from tools.params_file import write_params
 
 
@@ -110,7 +110,7 @@ def quantizer_widths(quantized: ov.Model) -> dict[str, float]:
 )
 def test_convolutions_are_found_by_their_role(models, role, channels):
     model = ov.Core().read_model(models / "ir/yolox.xml")
-    names = set(recipe.with_roles(model, (role,)))
+    names = set(recipe.names_in_groups(model, (role,)))
     found = [op for op in recipe.convolutions(model) if op.get_friendly_name() in names]
     assert sorted(op.output(0).shape[1] for op in found) == channels
 
@@ -119,7 +119,7 @@ def test_the_role_depthwise_has_all_depthwise_convolutions(models):
     model = ov.Core().read_model(models / "ir/yolox.xml")
     grouped = [op.get_friendly_name() for op in model.get_ops()
                if op.get_type_name() == "GroupConvolution"]  # fmt: skip
-    assert recipe.with_roles(model, ("depthwise",)) == sorted(grouped)
+    assert recipe.names_in_groups(model, ("depthwise",)) == sorted(grouped)
 
 
 @pytest.fixture
@@ -202,11 +202,11 @@ def test_accuracy_control_ends_within_the_drop(run_stage, trained, tmp_path):
 
 def test_accuracy_control_stops_when_time_is_over(trained):
     """NNCF is told that nothing was lost, without running anything."""
-    judge = Judge(
+    validator = Validator(
         trained / "split/val.json", trained / "dataset/images", (256, 448), PARAMS.evaluate
     )
-    judge.aps, judge.end = [0.75], 0.0
-    assert judge(None, judge.coco["images"]) == (0.75, [])
+    validator.aps, validator.end = [0.75], 0.0
+    assert validator(None, validator.coco["images"]) == (0.75, [])
 
 
 @pytest.mark.slow

@@ -30,8 +30,7 @@ from stages.common.params import Evaluate, Quantize, load_params
 from stages.conversion.ir_file import save_ir
 from stages.evaluate import detect
 from stages.evaluation.bootstrap import paired_interval
-from stages.quantize.calibration import Blobs, calibration_paths
-from stages.quantize.recipe import fix_input_range, quantize
+from stages.quantize.recipe import CalibrationDataset, correct, quantize
 from tools.turns import in_turns
 
 SLICE_SECONDS = 0.5
@@ -101,10 +100,12 @@ def main() -> None:
 
 def write_int8(fold: Fold, images_dir: Path, settings: Quantize, out: Path) -> None:
     """Quantize a float model as the stage `quantize` does."""
-    paths = calibration_paths(fold.calibration, fold.val, images_dir, settings.calibration_images)
-    blobs = Blobs(paths, OpenVinoBackend(fold.ir).input_hw)
-    quantized = quantize(ov.Core().read_model(fold.ir / IR_FILE), blobs, settings)
-    fix_input_range(quantized)
+    images = CalibrationDataset(
+        fold.calibration, fold.val, images_dir,
+        OpenVinoBackend(fold.ir).input_hw, settings.calibration_images,
+    )  # fmt: skip
+    quantized = quantize(ov.Core().read_model(fold.ir / IR_FILE), images, settings)
+    correct(quantized)
     save_ir(quantized, out)
 
 

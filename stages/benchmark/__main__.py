@@ -42,7 +42,7 @@ from stages.common.files import read_json, write_csv, write_json
 from stages.common.metrics import with_details
 from stages.common.params import load_params
 from stages.common.run import run_stage
-from stages.conversion.toolchain import refuse_other_toolchain
+from stages.conversion.toolchain import check_toolchain
 from stages.yolox.model import load_for_timing, timing_thread
 
 SLICE_SECONDS = 1.5  # of one variant within a round
@@ -63,7 +63,7 @@ def main(
 ) -> None:
     """Times all variants, and looks which kernels run in those of OpenVINO."""
     params = load_params()
-    refuse_other_toolchain(params.toolchain)
+    check_toolchain(params.toolchain)
     files = [image["file_name"] for image in read_coco(val)["images"][:CLIP_IMAGES]]
     images_bgr = [read_image(dataset / "images" / name) for name in files]
     with tempfile.TemporaryDirectory() as scratch:

@@ -10,12 +10,19 @@ from detector.core.boxes import PAD_VALUE
 from detector.core.frame_detector import CONFIDENCE, NMS_IOU
 from detector.runtime.model_file import IR_FILE
 
+try:
+    from openvino import Node, opset13
+except ImportError:  # openvino 2024, which openvino-dev belongs to
+    from openvino.runtime import Node, opset13
+
+__all__ = ["Node", "describe", "opset13", "save_ir"]
+
 
 def save_ir(model: ov.Model, folder: Path) -> None:
-    """Writes yolox.xml and yolox.bin; the .xml names the SHA-256 of the .bin."""
+    """Write yolox.xml and yolox.bin into a new folder; the .xml names the SHA-256 of the .bin."""
     folder.mkdir()
     path = folder / IR_FILE
-    # Weights are as they shall be stored: `compress_to_fp16` would round every tensor.
+    # `compress_to_fp16` would round every tensor; the caller has chosen which ones to round.
     ov.save_model(model, path, compress_to_fp16=False)
     weights = path.with_suffix(".bin").read_bytes()
     model.set_rt_info(hashlib.sha256(weights).hexdigest(), ["detector", "bin_sha256"])
@@ -23,11 +30,11 @@ def save_ir(model: ov.Model, folder: Path) -> None:
 
 
 def describe(model: ov.Model, labels: list[str]) -> None:
-    """Writes class names, and how to use the model, into its runtime information.
+    """Write class names, and how to use the model, into its runtime information.
 
-    `detector/labels` is what this project reads. `model_info` is read by OpenVINO ModelAPI, which
-    knows this output as that of YOLOv8, and by DL Streamer, which knows the same keys but calls the
-    type yolo_v8. Both separate labels by spaces, so spaces in a label become underscores.
+    This project reads `detector/labels`. OpenVINO ModelAPI reads `model_info` and knows this output
+    as that of YOLOv8; DL Streamer reads the same keys but calls the type yolo_v8. Both separate
+    labels by spaces, so spaces in a label become underscores.
     """
     model.set_rt_info(json.dumps(labels), ["detector", "labels"])
     info = {

@@ -1,8 +1,8 @@
-"""Convolutions by their part in YOLOX, found by the names that `export` gives them."""
+"""Groups of convolutions in YOLOX, found by the names that `export` gives them."""
 
 import re
 
-ROLES = {
+GROUPS = {
     "predictions": r"head\.(cls|reg|obj)_preds\.",
     "stem": r"backbone\.backbone\.stem\b",
     "first_block": r"backbone\.backbone\.dark2\.0\b",
@@ -11,10 +11,10 @@ ROLES = {
 
 
 def layer_name(name: str) -> str:
-    """A convolution's name without what OpenVINO and the exporter add to it."""
+    """Remove what OpenVINO and the exporter add to the name of a convolution."""
     return name.split("/")[0].removesuffix(".conv")
 
 
-def has_role(name: str, roles: tuple[str, ...]) -> bool:
-    """Whether a convolution of this name has one of the roles."""
-    return any(re.search(ROLES[role], name) for role in roles)
+def in_groups(name: str, groups: tuple[str, ...]) -> bool:
+    """Return whether a convolution of this name is in any of the groups."""
+    return any(re.search(GROUPS[group], name) for group in groups)

@@ -1,7 +1,7 @@
-"""ONNX files of this pipeline, recognised by a hash that they carry.
+"""ONNX files of this pipeline, recognized by a hash that they carry.
 
-OpenVINO must never read an ONNX file that comes from elsewhere: a path that stands in one is
-followed, and a crafted one has crashed it.
+OpenVINO must never read an ONNX file from elsewhere: it follows paths in the file, and a crafted
+one has crashed it.
 """
 
 import hashlib
@@ -15,28 +15,21 @@ SEAL = "sha256"  # the metadata entry with the hash of everything else in the fi
 
 
 def seal(proto: onnx.ModelProto) -> None:
-    """Adds the hash of a model to its metadata."""
-    found = digest(proto)
-    proto.metadata_props.add(key=SEAL, value=found)
+    """Add the hash of a model to its metadata."""
+    proto.metadata_props.add(key=SEAL, value=digest(proto))
 
 
 def digest(proto: onnx.ModelProto) -> str:
-    """The hash of a model without its seal."""
+    """Return the hash of a model without its seal."""
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
-    kept = [entry for entry in proto.metadata_props if entry.key != SEAL]
     del bare.metadata_props[:]
-    bare.metadata_props.extend(kept)
+    bare.metadata_props.extend(entry for entry in proto.metadata_props if entry.key != SEAL)
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
-def refuse_unsealed(path: Path) -> None:
-    """Lets only a file pass that `export` wrote.
-
-    Raises:
-        UserError: it is no ONNX model, keeps weights in other files, has operators that are not
-            ONNX's own, or was not written by `export`, or was changed since.
-    """
+def check_onnx(path: Path) -> None:
+    """Raise UserError for any file but one that `export` wrote, unchanged since."""
     try:
         proto = onnx.load(path, load_external_data=False)
     except OSError as error:

@@ -1,24 +1,18 @@
-"""Whether the packages that are installed are those that `toolchain` of params.yaml names.
+"""Check that the installed packages are those of `toolchain` in params.yaml.
 
-dvc.lock records the list of packages that a stage depends on. It would be wrong, and DVC's run
-cache would hand out the result, if the stage had run on others.
+A stage depends on the list of packages that `toolchain` names. If it ran on others, dvc.lock would
+be wrong, and DVC's run cache would hand out the result.
 """
 
 from importlib.metadata import version
 
 from stages.common.run import UserError
 
-LAST_WITH_DEV = "2024."  # the releases of openvino that openvino-dev belongs to
+LAST_WITH_DEV = "2024."  # releases of openvino that openvino-dev belongs to
 
 
-def refuse_other_toolchain(toolchain: str) -> None:
-    """
-    Args:
-        toolchain: openvino or openvino-dev.
-
-    Raises:
-        UserError: the other one is installed.
-    """
+def check_toolchain(toolchain: str) -> None:
+    """Raise UserError if `toolchain`, openvino or openvino-dev, is not what is installed."""
     installed = version("openvino")
     if installed.startswith(LAST_WITH_DEV) != (toolchain == "openvino-dev"):
         raise UserError(

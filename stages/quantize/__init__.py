@@ -1,1 +1,1 @@
-"""What `quantize` alone needs: calibration frames, the recipe, accuracy control, the model card."""
+"""The stage `quantize`: recipe, accuracy control and model card."""

@@ -4,7 +4,7 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
-from stages.conversion.layer_groups import has_role
+from stages.conversion.layer_groups import in_groups
 
 
 def read_kernels(path: Path) -> list[dict]:
@@ -35,5 +35,5 @@ def float_layers(layers: list[dict], roles: tuple[str, ...]) -> tuple[int, list[
         How many of them were meant to stay float by their role, and the names of the others.
     """
     names = [layer["layer"] for layer in layers if layer["precision"] != "i8"]
-    others = [name for name in names if not has_role(f"{name}.", roles)]
+    others = [name for name in names if not in_groups(f"{name}.", roles)]
     return len(names) - len(others), others
