@@ -7,8 +7,8 @@ import torchvision
 from yolox.data.data_augment import preproc
 from yolox.utils import postprocess as yolox_postprocess
 
-from detector.core.boxes import anchor_count, as_blob, fitted_hw, letterbox, nms, postprocess
-from stages.yolox.model import WithDecoder, anchor_grid, fuse_focus
+from detector.core.boxes import as_blob, fitted_hw, letterbox, nms, postprocess
+from stages.yolox.model import WithDecoder, fuse_focus
 
 
 @pytest.mark.parametrize(
@@ -69,34 +69,6 @@ def test_one_convolution_computes_what_focus_computes(tiny_model, noise):
         expected, found = tiny_model(noise), fuse_focus(tiny_model)(noise)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     assert type(tiny_model.backbone.backbone.stem).__name__ == "Focus"  # the original is as it was
-
-
-class Constant(torch.nn.Module):
-    def __init__(self, raw):
-        super().__init__()
-        self.raw = raw
-
-    def forward(self, images):
-        return self.raw
-
-
-def test_decode_by_hand():
-    """The second anchor of a 32x64 input lies at cell (1, 0) of stride 8."""
-    raw = torch.zeros(1, anchor_count((32, 64)), 6)
-    raw[0, 1] = torch.tensor([0.5, 0.25, np.log(2), np.log(1), 0.9, 0.8])
-    output = WithDecoder(Constant(raw), (32, 64))(None)[0].numpy()
-    np.testing.assert_allclose(output[:, 1], [12, 2, 16, 8, 0.72], rtol=1e-6)
-    boxes_xyxy, scores, classes = postprocess(output, (32, 64), (64, 128), 0.5, 0.65)
-    # center ((1 + .5) * 8, .25 * 8) = (12, 2), size (16, 8); the frame is twice the input.
-    np.testing.assert_allclose(boxes_xyxy, [[8, 0, 40, 12]], atol=1e-5)
-    np.testing.assert_allclose(scores, [0.72], rtol=1e-6)
-    assert classes.tolist() == [0]
-
-
-@pytest.mark.parametrize("input_hw", [(32, 32), (256, 448), (640, 640)])
-def test_anchors_count(input_hw):
-    corners, strides = anchor_grid(input_hw)
-    assert len(corners) == len(strides) == anchor_count(input_hw)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,4 +1,4 @@
-"""OpenVINO ModelAPI runs the models as they are, by what they say of themselves."""
+"""OpenVINO ModelAPI runs the models as they are, by the metadata that they carry."""
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ pytest.importorskip("model_api", reason="openvino-model-api needs Python 3.11")
 from model_api.adapters import OpenvinoAdapter, create_core
 from model_api.models import Model
 
-# In bfloat16 ModelAPI computes the size of the resized picture in bfloat16, too.
+# In bfloat16 ModelAPI computes even the size of the resized image in bfloat16.
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
@@ -34,17 +34,13 @@ def int8(trained):
 )
 def test_modelapi_finds_the_boxes_that_we_find(trained, int8, variant, frame_hw):
     path = trained / variant
-    adapter = OpenvinoAdapter(
-        create_core(), str(path / "yolox.xml"), device="CPU", plugin_config=F32
-    )
-    model = Model.create_model(adapter)
-    detector = FrameDetector(OpenVinoBackend(path, "f32"))
-    found = 0
+    core, file = create_core(), str(path / "yolox.xml")
+    model = Model.create_model(OpenvinoAdapter(core, file, device="CPU", plugin_config=F32))
+    detector, found = FrameDetector(OpenVinoBackend(path, "f32")), 0
     for image in read_coco(trained / "split/val.json")["images"]:
         image_bgr = cv2.imread(str(trained / "dataset/images" / image["file_name"]))
         image_bgr = cv2.resize(image_bgr, frame_hw[::-1])
-        ours = detector(image_bgr)
-        result = model(image_bgr)
+        ours, result = detector(image_bgr), model(image_bgr)
         sure = ours.confidence > CONFIDENCE + 0.05
         theirs = np.array(result.bboxes, float).reshape(-1, 4)
         assert set(result.label_names) <= {"LP"}
@@ -56,9 +52,8 @@ def test_modelapi_finds_the_boxes_that_we_find(trained, int8, variant, frame_hw)
 
 
 def test_keys_of_dl_streamer_are_there(int8):
-    info = ov.Core().read_model(int8 / "yolox.xml").get_rt_info(["model_info"])
-    assert {key: info[key].astype(str) if hasattr(info[key], "astype") else info[key]
-            for key in ("resize_type", "pad_value", "reverse_input_channels", "labels")} == {
-        "resize_type": "fit_to_window", "pad_value": "114", "reverse_input_channels": "False",
-        "labels": "LP",
-    }  # fmt: skip
+    model = ov.Core().read_model(int8 / "yolox.xml")
+    expected = {"resize_type": "fit_to_window", "pad_value": "114", "labels": "LP",
+                "reverse_input_channels": "False"}  # fmt: skip
+    for key, value in expected.items():
+        assert model.get_rt_info(["model_info", key]).astype(str) == value

@@ -44,7 +44,8 @@ class Annotator:
             images_bgr, self.titles, speeds, per_model, strict=True
         ):
             draw_detections(image, found)
-            draw_headline(image, f"{title}  {fps:.1f} FPS" if fps else title)
+            text = f"{title}  {fps:.1f} FPS" if fps else title
+            write(image, text, (4, text_wh(image, text)[1] + 6), (0, 0, 0))
         return np.concatenate(images_bgr, axis=1) if len(images_bgr) > 1 else image_bgr
 
     def speeds_fps(self, per_model: list[Detections]) -> list[float]:
@@ -88,11 +89,6 @@ def draw_boxes(
             height = text_wh(image_bgr, caption)[1]
             base = y0 - 3 if y0 > height + 6 else y1 + height + 5
             write(image_bgr, caption, (x0, base), color_bgr)
-
-
-def draw_headline(image_bgr: np.ndarray, text: str) -> None:
-    """Write one line into the upper left corner of a frame, in place."""
-    write(image_bgr, text, (4, text_wh(image_bgr, text)[1] + 6), (0, 0, 0))
 
 
 def write(
