@@ -1,4 +1,4 @@
-"""How speed is measured: intervals, turns, and that one model is as fast as itself."""
+"""Measured speed: intervals, interleaved rounds, and one model that is as fast as itself."""
 
 import cv2
 import numpy as np

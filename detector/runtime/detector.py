@@ -37,7 +37,7 @@ class Detector(FrameDetector):
         iou: float = NMS_IOU,
         *,
         throughput: bool = False,
-        cache_dir: Path | None = None,
+        cache_dir: Path | str | None = None,
     ):
         backend = load_backend(Path(model_path), None, throughput, cache_dir)
         super().__init__(backend, confidence, iou)
@@ -47,7 +47,7 @@ def load_backend(
     path: Path,
     precision: str | None = None,
     throughput: bool = False,
-    cache_dir: Path | None = None,
+    cache_dir: Path | str | None = None,
 ) -> Backend:
     """Load a model by its suffix: .onnx in ONNX Runtime; .xml, or its folder, in OpenVINO.
 

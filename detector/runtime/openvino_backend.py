@@ -30,7 +30,7 @@ class OpenVinoBackend:
         path: Path,
         precision: str | None = None,
         throughput: bool = False,
-        cache_dir: Path | None = None,
+        cache_dir: Path | str | None = None,
     ):
         options = {"PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY"}
         if precision:

@@ -1,7 +1,7 @@
 """The command `detect`: find objects in images, videos, cameras and streams.
 
-Exit status: 0 done; 1 an input, a model or an output cannot be used (one line on stderr); 2 wrong
-usage; 130 interrupted. Outputs that were written until then are complete.
+Exit status: 0 done; 1 a source, model or output cannot be used (one line on stderr); 2 wrong usage;
+130 or 143 interrupted, with complete files of all frames until then.
 """
 
 import argparse
@@ -54,8 +54,8 @@ def parser() -> argparse.ArgumentParser:
     add("source", help="image, folder, video file, camera index, or address of a stream")
     add("--model", type=Path, default=Path("models/int8"),
         help="a .xml or .onnx file, or the folder of a .xml (%(default)s)")  # fmt: skip
-    add("--confidence", type=fraction, default=CONFIDENCE, help="least score (%(default)s)")
-    add("--iou", type=fraction, default=NMS_IOU, help="most overlap of two boxes (%(default)s)")
+    add("--confidence", type=fraction, default=CONFIDENCE, help="minimum score (%(default)s)")
+    add("--iou", type=fraction, default=NMS_IOU, help="maximum IoU of two boxes (%(default)s)")
     add("--save", type=Path, metavar="OUT", help="OUT.mp4, OUT.avi or a folder")
     add("--json", type=Path, metavar="OUT", help="a line per frame; - prints them")
     add("--show", action="store_true", help="show a window; q ends the run")
