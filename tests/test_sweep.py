@@ -3,12 +3,12 @@
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import PARAMS
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from stages.common.params import Params, load_params
+from stages.common.params import Params
 from tools.sweep.__main__ import absolute_paths, input_hw
-from tools.sweep.page import page, write_chart
-from tools.sweep.pareto_front import Point, most_accurate, pareto_front
+from tools.sweep.page import Point, most_accurate, page, pareto_front, write_chart
 
 
 def point(name: str, ap: float, fps: float) -> Point:
@@ -54,6 +54,7 @@ def test_the_page_names_the_model_to_take_or_that_none_is_fast_enough(tmp_path):
         ({"data.export": "my.zip"}, ["my.zip"], ["data.export"]),
         ({"data.export": "missing.zip"}, [], []),
         ({"data.images": "photos"}, ["photos/a.jpg"], ["data.images"]),
+        ({"data.export": "it's, \\ [1]=ü (2).zip"}, ["it's, \\ [1]=ü (2).zip"], ["data.export"]),
         ({"train.pretrained": "weights.pth"}, ["weights.pth"], ["train.pretrained"]),
     ],
 )
@@ -63,13 +64,14 @@ def test_paths_that_a_copy_would_not_find_become_absolute(
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    values = load_params(ROOT / "params.yaml").model_dump()
+    values = PARAMS.model_dump()
     for key, value in given.items():
         section, name = key.split(".")
         values[section][name] = value
-    found = dict(line.split("=", 1) for line in absolute_paths(Params.model_validate(values)))
-    assert list(found) == expected
-    assert all(path.startswith(str(tmp_path)) for path in found.values())
+    settings = absolute_paths(Params.model_validate(values))
+    read = OverridesParser.create().parse_overrides(settings)  # as DVC does
+    found = {override.key_or_group: override.value() for override in read}
+    assert found == {key: str(tmp_path / given[key]) for key in expected}
 
 
 def test_inputs_are_written_as_height_by_width():

@@ -1,19 +1,73 @@
-"""Measured speed: intervals, interleaved rounds, and one model that is as fast as itself."""
+"""Interleaving, the interval of a speed-up, and what is counted; nothing here depends on speed."""
+
+import itertools
+from collections import deque
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from detector import Detector
-from detector.core.boxes import letterbox
-from detector.runtime.openvino_backend import OpenVinoBackend
-from stages.benchmark.__main__ import digits, openvino_variant
-from stages.benchmark.interleave import MIN_ROUNDS, Variant, interval, ratio, take_turns
-from stages.benchmark.modes import CLIP_FRAMES, end_to_end_fps, throughput_fps, write_clip
+from stages.benchmark import interleave as module
+from stages.benchmark import modes
+from stages.benchmark.__main__ import MIN_ROUNDS, Speeds, are_known, digits, speedup
+from stages.benchmark.interleave import interleave
+
+
+class Clock:
+    """A clock that stands still until something waits."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    for part in (module, modes):
+        monkeypatch.setattr(part, "time", clock)
+    return clock
 
 
 @pytest.mark.parametrize(
-    ("ratios", "expected"),
+    ("options", "slower", "rounds"),
+    [
+        ({"seconds": 8.0}, 1, 4),
+        ({"seconds": 0.1}, 1, 1),
+        ({"seconds": 8.0}, 3, 2),  # each takes three times as long as it was given
+        ({"seconds": 0.1, "min_rounds": 6}, 1, 6),
+        ({"seconds": 80.0, "enough": lambda results: len(results["a"]) == 3}, 1, 3),
+        ({"seconds": 80.0, "enough": lambda results: True, "min_rounds": 6}, 1, 6),
+    ],
+)
+def test_measurements_are_interleaved_until_time_is_over(clock, options, slower, rounds):
+    calls = []
+
+    def measure(name: str, seconds: float) -> int:
+        clock.now += slower * seconds
+        calls.append((name, seconds))
+        return len(calls)
+
+    measurements = {"a": lambda s: measure("a", s), "b": lambda s: measure("b", s)}
+    results = interleave(measurements, slice_seconds=1.0, warmup_seconds=0.5, **options)
+    order = [("a", 0.5), ("b", 0.5)]  # then every other round starts with the last
+    for number in range(rounds):
+        order += [("b", 1.0), ("a", 1.0)] if number % 2 else [("a", 1.0), ("b", 1.0)]
+    assert calls == order
+    for name, values in results.items():
+        assert [calls[value - 1][0] for value in values] == [name] * rounds
+
+
+def results_of(**fps: list[float]) -> dict[str, list[Speeds]]:
+    return {name: [Speeds([1.0], value, value) for value in values] for name, values in fps.items()}
+
+
+@pytest.mark.parametrize(
+    ("fps", "expected"),
     [
         # All of six on one side of the median happens once in 32: the whole range is the interval.
         ([1, 2, 3, 4, 5, 6], (1, 3.5, 6)),
@@ -22,31 +76,24 @@ from stages.benchmark.modes import CLIP_FRAMES, end_to_end_fps, throughput_fps, 
         ([2.0] * 8, (2, 2, 2)),
     ],
 )
-def test_the_interval_of_a_median_by_hand(ratios, expected):
-    assert interval(np.array(ratios, float)) == pytest.approx(expected)
+def test_the_interval_of_a_speed_up_by_hand(fps, expected):
+    slow = [7.0 + number for number in range(len(fps))]
+    results = results_of(torch=slow, int8=[a * b for a, b in zip(slow, fps, strict=True)])
+    assert speedup(results, "int8") == pytest.approx(expected)
+    assert are_known(results) == (expected[0] == expected[2])
 
 
 def test_the_interval_holds_the_true_median_in_95_of_100():
     rng = np.random.default_rng(0)
-    held = [low <= 1.0 <= high for low, _, high in (
-        interval(rng.lognormal(0, 0.1, 15)) for _ in range(1000))]  # fmt: skip
+    draws = (results_of(torch=[1.0] * 15, int8=rng.lognormal(0, 0.1, 15)) for _ in range(1000))
+    held = [low <= 1.0 <= high for low, _, high in (speedup(draw, "int8") for draw in draws)]
     assert 0.95 <= np.mean(held) <= 0.99
 
 
-def steady(fps: float, noise: float, rng: np.random.Generator) -> Variant:
-    def measured(seconds: float) -> float:
-        return fps * rng.lognormal(0, noise)
-
-    return Variant(lambda seconds: [1.0], measured, measured)
-
-
-@pytest.mark.parametrize(("noise", "rounds"), [(0.0, MIN_ROUNDS), (0.5, 40)])
-def test_rounds_end_when_the_ratio_is_known(noise, rounds):
-    rng = np.random.default_rng(0)
-    variants = [steady(10, noise, rng), steady(20, noise, rng)]
-    take_turns(variants, seconds=8.0, warmup_seconds=0.0, slice_seconds=0.1)
-    assert [len(v.throughputs_fps) for v in variants] == [rounds, rounds]
-    assert interval(ratio(variants[1], variants[0]))[1] == pytest.approx(2, rel=0.5)
+def test_the_fewest_rounds_have_an_interval_and_fewer_have_none():
+    for count in (MIN_ROUNDS, MIN_ROUNDS - 1):
+        found = speedup(results_of(torch=[1.0] * count, int8=range(1, count + 1)), "int8")
+        assert np.isfinite(found).all() == (count == MIN_ROUNDS)
 
 
 @pytest.mark.parametrize(
@@ -56,26 +103,56 @@ def test_three_digits(value, expected):
     assert digits(value) == expected
 
 
-def test_a_clip_begins_again_at_its_end(models, tmp_path):
-    images = [np.full((96, 160, 3), value, np.uint8) for value in (0, 100, 200)]
-    write_clip(tmp_path / "clip.mp4", images)
-    assert cv2.VideoCapture(str(tmp_path / "clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == CLIP_FRAMES
+class Queue:
+    """A backend that takes 0.1 s for a frame, one after the other."""
+
+    num_requests = 3
+
+    def __init__(self, clock: Clock):
+        self.clock, self.started, self.done = clock, deque(), 0
+
+    def new_request(self) -> SimpleNamespace:
+        request = SimpleNamespace(canvas_bgr=np.zeros((2, 2, 3), np.uint8))
+        request.start = lambda: self.started.append(request)
+        request.output = lambda: self.finish(request)
+        return request
+
+    def finish(self, request: SimpleNamespace) -> None:
+        assert self.started.popleft() is request, "a frame was overtaken"
+        self.clock.now += 0.1
+        self.done += 1
+
+
+def test_throughput_counts_every_frame_that_was_computed(clock):
+    backend = Queue(clock)
+    assert modes.throughput_fps(backend, np.ones((2, 2, 3), np.uint8), 1.0) == pytest.approx(10)
+    assert not backend.started and backend.done == pytest.approx(13, abs=1)
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(1.0, 10), (0.0, 1)])
+def test_latency_is_that_of_single_frames(clock, seconds, frames):
+    taken_ms = modes.latencies_ms(Queue(clock), np.ones((2, 2, 3), np.uint8), seconds)
+    assert len(taken_ms) == pytest.approx(frames, abs=1)
+    assert taken_ms == pytest.approx([100.0] * len(taken_ms))
+
+
+@pytest.mark.parametrize(
+    ("frame_hw", "clip_hw"), [((96, 160), (96, 160)), ((1, 40), (2, 40)), ((20, 9000), (18, 8188))]
+)
+def test_frames_of_any_size_become_a_clip(tmp_path, monkeypatch, frame_hw, clip_hw):
+    monkeypatch.setattr(modes, "CLIP_FRAMES", 5)
+    images = [np.full((*frame_hw, 3), value, np.uint8) for value in (0, 100, 200)]
+    modes.write_clip(tmp_path / "clip.mp4", images)
+    clip = cv2.VideoCapture(str(tmp_path / "clip.mp4"))
+    frames = [clip.read()[1] for _ in range(5)]
+    assert frames[0].shape == (*clip_hw, 3) and not clip.read()[0]
+    assert [frame.mean() for frame in frames] == pytest.approx([0, 100, 200, 0, 100], abs=8)
+
+
+def test_a_clip_starts_again_at_its_end(models, tmp_path):
+    modes.write_clip(tmp_path / "clip.mp4", [np.zeros((96, 160, 3), np.uint8)])
+    frames = modes.RepeatedClip(tmp_path / "clip.mp4").frames()
+    numbers = [frame.number for frame in itertools.islice(frames, modes.CLIP_FRAMES + 2)]
+    assert numbers == [*range(modes.CLIP_FRAMES), 0, 1]
     with Detector(models / "int8", throughput=True) as detector:
-        assert end_to_end_fps(detector, tmp_path / "clip.mp4", 1.0) > CLIP_FRAMES  # it is tiny
-
-
-def test_throughput_counts_what_was_computed(models, canvas_bgr):
-    backend = OpenVinoBackend(models / "int8", throughput=True)
-    assert throughput_fps(backend, canvas_bgr, 0.2) > 100
-    assert canvas_bgr.shape == letterbox(canvas_bgr, backend.input_hw).shape
-
-
-@pytest.mark.slow
-def test_a_model_is_as_fast_as_itself(trained, tmp_path):
-    """The whole protocol on one model twice: what it finds besides 1 is its own error."""
-    image_bgr = np.random.default_rng(0).integers(0, 256, (540, 960, 3), np.uint8)
-    write_clip(tmp_path / "clip.mp4", [image_bgr])
-    twice = [openvino_variant(trained / "ir", image_bgr, tmp_path / "clip.mp4") for _ in range(2)]
-    take_turns(twice, seconds=60.0, warmup_seconds=1.0, slice_seconds=0.2)
-    low, middle, high = interval(ratio(twice[1], twice[0]))
-    assert abs(middle - 1) < 0.03, f"{middle:.3f}, interval {low:.3f} to {high:.3f}"
+        assert modes.end_to_end_fps(detector, tmp_path / "clip.mp4", 0.0) > 0

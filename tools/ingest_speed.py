@@ -1,14 +1,13 @@
 """Measure speed and memory of the stage `ingest` against plain decoding.
 
-    python -m tools.ingest_speed [--images 10000] [--repeats 2] [--zip]
+    python -m tools.ingest_speed
 
-Writes that many JPEG images of 1280x720 (about 150 KB each) as a CVAT export and runs, one after
-the other and each in a process of its own: the stage, which decodes, hashes and copies every image;
-a loop of cv2.imread; and the same loop with a thread per core. Prints medians. Needs 0.4 MB of disk
-per image, and a quarter of an hour for 10,000 images on two cores.
+Writes 10,000 JPEG images of 1280x720 (about 150 KB each) as a CVAT export and runs, one after the
+other and each in a process of its own: the stage, which decodes, hashes and copies every image; a
+loop of cv2.imread; and the same loop with a thread per core. Prints medians. Needs 4 GB of disk,
+and a quarter of an hour on two cores.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -18,10 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from zipfile import ZipFile
 
 from tools.params_file import ROOT, write_params
 
+IMAGES, REPEATS = 10_000, 2
 WIDTH, HEIGHT = 1280, 720
 CONTENTS = 24  # different images; the others repeat them with another comment
 DECODE = """
@@ -37,30 +36,24 @@ with ThreadPoolExecutor(int(sys.argv[2])) as pool:
 
 def main() -> None:
     """Measure the stage `ingest`."""
-    parser = argparse.ArgumentParser(prog="python -m tools.ingest_speed", description=main.__doc__)
-    parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--zip", action="store_true", help="give the stage a zip, not a folder")
-    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch, "export")
+        export = Path(scratch, "export")
         # In a process of its own: see `measure`.
         spawn = multiprocessing.get_context("spawn")
-        writer = spawn.Process(target=write_export, args=(folder, arguments.images))
+        writer = spawn.Process(target=write_export, args=(export, IMAGES))
         writer.start()
         writer.join()
-        export = as_zip(folder, Path(scratch, "export.zip")) if arguments.zip else folder
         write_params(Path(scratch), {"data.export": str(export)})
         commands = {
             "ingest": ["-m", "stages.ingest", "dataset"],
-            "cv2.imread, one thread": ["-c", DECODE, str(folder), "1"],
-            "cv2.imread, a thread per core": ["-c", DECODE, str(folder), str(os.cpu_count())],
+            "cv2.imread, one thread": ["-c", DECODE, str(export), "1"],
+            "cv2.imread, a thread per core": ["-c", DECODE, str(export), str(os.cpu_count())],
         }
         runs = {name: [] for name in commands}
-        for _ in range(arguments.repeats):
+        for _ in range(REPEATS):
             for name, command in commands.items():
                 runs[name].append(measure(command, Path(scratch)))
-    print_table(runs, arguments.images)
+    print_table(runs)
 
 
 def write_export(folder: Path, count: int) -> None:
@@ -69,7 +62,7 @@ def write_export(folder: Path, count: int) -> None:
     import numpy as np
 
     def jpeg(seed: int) -> bytes:
-        """Soft shapes under the noise of a camera."""
+        """Draw soft shapes under the noise of a camera."""
         rng = np.random.default_rng(seed)
         soft = cv2.resize(rng.integers(0, 256, (18, 32, 3), np.uint8), (WIDTH, HEIGHT))
         noise = cv2.GaussianBlur(rng.normal(0, 14, soft.shape).astype(np.float32), (0, 0), 0.8)
@@ -89,14 +82,6 @@ def write_export(folder: Path, count: int) -> None:
         box = {"id": number, "image_id": number, "category_id": 1, "bbox": [100, 200, 80, 24]}
         coco["annotations"].append(box)
     (folder / "annotations/instances_default.json").write_text(json.dumps(coco))
-
-
-def as_zip(folder: Path, path: Path) -> Path:
-    """Write the folder as a zip without compression, as CVAT does."""
-    with ZipFile(path, "w") as archive:
-        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-            archive.write(file, file.relative_to(folder))
-    return path
 
 
 def measure(arguments: list[str], folder: Path) -> tuple[float, float]:
@@ -119,11 +104,11 @@ def measure(arguments: list[str], folder: Path) -> tuple[float, float]:
     return seconds, usage.ru_maxrss * unit / 1e6
 
 
-def print_table(runs: dict[str, list[tuple[float, float]]], images: int) -> None:
+def print_table(runs: dict[str, list[tuple[float, float]]]) -> None:
     """Print images per second, their ratio to the decoding loop, and memory."""
-    rates = {name: images / median(s for s, _ in values) for name, values in runs.items()}
+    rates = {name: IMAGES / median(s for s, _ in values) for name, values in runs.items()}
     base = rates["cv2.imread, one thread"]
-    print(f"{images} images, {os.cpu_count()} cores, {len(runs['ingest'])} repeats")
+    print(f"{IMAGES} images, {os.cpu_count()} cores, {REPEATS} repeats")
     print(f"{'':30}{'images/s':>10}{'ratio':>8}{'peak MB':>10}")
     for name, values in runs.items():
         peak_mb = max(peak for _, peak in values)

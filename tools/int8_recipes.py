@@ -9,12 +9,13 @@ compared with that of IR, with a 95 % interval. Speed is throughput in the preci
 machine chooses, all models interleaved; `--seconds 0` leaves it out.
 
 `--also` adds a model that was trained on another split of the same DATASET: the detections of both,
-each on its own val images, are judged together. So every image can be judged by a model that has
+each on its own val images, are evaluated together, so that every image counts for a model that has
 not seen it. Speed is that of the first model.
 """
 
 import argparse
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ import openvino as ov
 
 from detector.runtime.model_file import IR_FILE
 from detector.runtime.openvino_backend import OpenVinoBackend
+from stages.benchmark.interleave import interleave
 from stages.benchmark.modes import throughput_fps
 from stages.common.coco import read_coco
 from stages.common.coco_eval import score
@@ -31,7 +33,6 @@ from stages.conversion.ir_file import save_ir
 from stages.evaluate import detect
 from stages.evaluation.bootstrap import paired_interval
 from stages.quantize.recipe import CalibrationDataset, correct, quantize
-from tools.turns import in_turns
 
 SLICE_SECONDS = 0.5
 ALL_INT8 = "all layers in INT8"
@@ -59,20 +60,11 @@ RECIPES = {
 
 
 class Fold(NamedTuple):
-    """A float model and the lists of images that calibrate and judge it."""
+    """A float model and the lists of images to calibrate and to evaluate it on."""
 
     ir: Path
     calibration: Path
     val: Path
-
-
-class Accuracy(NamedTuple):
-    """AP, and the AP lost against the float model with the ends of its 95 % interval, 0..1."""
-
-    ap: float
-    drop: float
-    low: float
-    high: float
 
 
 def main() -> None:
@@ -111,23 +103,24 @@ def write_int8(fold: Fold, images_dir: Path, settings: Quantize, out: Path) -> N
 
 def measure_accuracy(
     models: dict[str, list[Path]], folds: list[Fold], images_dir: Path, settings: Evaluate
-) -> dict[str, Accuracy]:
-    """Judge the models of all folds together, compared with the first entry."""
-    judged = [read_coco(fold.val, boxes_needed=True) for fold in folds]
-    parts = {key: [x for coco in judged for x in coco[key]] for key in ("images", "annotations")}
-    evaluations = {}
+) -> dict[str, tuple[float, float, float, float]]:
+    """Evaluate the models of all folds together; compare with the first entry.
+
+    Returns:
+        By name AP, the AP that was lost, and the ends of its 95 % interval, 0..1.
+    """
+    vals = [read_coco(fold.val, boxes_needed=True) for fold in folds]
+    parts = {key: [x for coco in vals for x in coco[key]] for key in ("images", "annotations")}
+    figures, reference = {}, None
     for name, paths in models.items():
         rows = []
-        for path, coco in zip(paths, judged, strict=True):
+        for path, coco in zip(paths, vals, strict=True):
             rows += detect(OpenVinoBackend(path, "f32"), coco, images_dir, settings)
-        evaluations[name] = score({**judged[0], **parts}, rows)
-    reference = next(iter(evaluations.values()))
-    return {
-        name: Accuracy(
-            found.stats[0], reference.stats[0] - found.stats[0], *paired_interval(reference, found)
-        )
-        for name, found in evaluations.items()
-    }
+        found = score({**vals[0], **parts}, rows)
+        reference = reference or found
+        ap, lost = found.stats[0], reference.stats[0] - found.stats[0]
+        figures[name] = ap, lost, *paired_interval(reference, found)
+    return figures
 
 
 def measure_speed(models: dict[str, list[Path]], seconds: float) -> dict[str, float]:
@@ -135,15 +128,12 @@ def measure_speed(models: dict[str, list[Path]], seconds: float) -> dict[str, fl
     backends = {name: OpenVinoBackend(paths[0], throughput=True) for name, paths in models.items()}
     shape = (*backends["FP16"].input_hw, 3)
     canvas_bgr = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    measurements = {
-        name: lambda backend=backend: throughput_fps(backend, canvas_bgr, SLICE_SECONDS)
-        for name, backend in backends.items()
-    }
-    rounds = max(1, round(seconds / (SLICE_SECONDS * len(models))))
-    return {name: float(np.median(fps)) for name, fps in in_turns(measurements, rounds).items()}
+    measurements = {name: partial(throughput_fps, b, canvas_bgr) for name, b in backends.items()}
+    results = interleave(measurements, seconds, SLICE_SECONDS)
+    return {name: float(np.median(fps)) for name, fps in results.items()}
 
 
-def print_table(accuracies: dict[str, Accuracy], speeds: dict[str, float]) -> None:
+def print_table(accuracies: dict[str, tuple], speeds: dict[str, float]) -> None:
     """Print a row per recipe; the last column needs the recipe of all layers in INT8."""
     print(f"| recipe | AP | AP points lost (95 % interval) | FPS | of {ALL_INT8} |")
     print("| --- | ---: | ---: | ---: | ---: |")
@@ -152,9 +142,8 @@ def print_table(accuracies: dict[str, Accuracy], speeds: dict[str, float]) -> No
         fps, base = speeds.get(name), speeds.get(ALL_INT8)
         speed = f"{fps:.1f}" if fps else ""
         share = f"{100 * fps / base:.0f} %" if fps and base else ""
-        print(
-            f"| {name} | {ap:.4f} | {drop:+.2f} ({low:+.2f} to {high:+.2f}) | {speed} | {share} |"
-        )
+        loss = f"{drop:+.2f} ({low:+.2f} to {high:+.2f})"
+        print(f"| {name} | {ap:.4f} | {loss} | {speed} | {share} |")
 
 
 if __name__ == "__main__":

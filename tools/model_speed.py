@@ -9,19 +9,20 @@ stages `export`, `ir` and `quantize` on frames of a CVAT export; all are timed i
 import argparse
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 import cv2
 import numpy as np
 import torch
 from yolox.config import YoloxConfig
 
+from detector import Detector
 from detector.core.boxes import letterbox
 from detector.core.cpu import usable_cores
-from detector.runtime.detector import Detector
 from detector.runtime.openvino_backend import OpenVinoBackend
 from stages import export, ir
+from stages.benchmark.interleave import interleave
 from stages.benchmark.modes import end_to_end_fps, throughput_fps
 from stages.common.params import load_params
 from stages.ingest import __main__ as ingest
@@ -29,9 +30,8 @@ from stages.quantize import __main__ as quantize
 from stages.split import __main__ as split
 from stages.yolox.model import build_model, load_for_timing, timing_thread
 from tools.params_file import write_params
-from tools.turns import in_turns
 
-SECONDS = 1.0  # of one measurement within a round
+SLICE_SECONDS = 1.0  # of one measurement within a round
 MODELS = (
     "s 640x640", "s 384x640", "s 416x416", "s 256x448", "tiny 416x416", "nano 416x416",
 )  # fmt: skip
@@ -52,7 +52,8 @@ def main() -> None:
     for name in arguments.models:
         write_models(name, arguments.export)
         measurements |= measurements_of(name, arguments.video, torch_thread)
-    print_table(in_turns(measurements, arguments.rounds))
+    rounds, seconds = arguments.rounds, arguments.rounds * SLICE_SECONDS * len(measurements)
+    print_table(interleave(measurements, seconds, SLICE_SECONDS, min_rounds=rounds))
 
 
 def write_models(name: str, source: Path) -> None:
@@ -88,8 +89,8 @@ def write_models(name: str, source: Path) -> None:
     quantize.main(folder / "ir", calibration, val, dataset, folder / "int8")
 
 
-def measurements_of(name: str, video: Path, torch_thread) -> dict[str, Callable[[], float]]:
-    """Return a function for each figure of a model that measures it once, frames per second."""
+def measurements_of(name: str, video: Path, torch_thread) -> dict[str, Callable[[float], float]]:
+    """Return, for each figure of a model, a function that measures it in frames per second."""
     folder = Path(name)
     backends = {
         "PyTorch": load_for_timing(folder / "yolox.pth", torch_thread),
@@ -98,25 +99,24 @@ def measurements_of(name: str, video: Path, torch_thread) -> dict[str, Callable[
         "INT8": OpenVinoBackend(folder / "int8", throughput=True),
     }
     canvas_bgr = letterbox(cv2.VideoCapture(str(video)).read()[1], backends["INT8"].input_hw)
-    found = {
-        f"{name} {variant}": lambda backend=backend: throughput_fps(backend, canvas_bgr, SECONDS)
-        for variant, backend in backends.items()
-    }
     detector = Detector(folder / "int8", throughput=True)
-    found[f"{name} INT8, end to end"] = lambda: end_to_end_fps(detector, video, SECONDS)
-    return found
+    return {
+        **{f"{name} {key}": partial(throughput_fps, b, canvas_bgr) for key, b in backends.items()},
+        f"{name} INT8, end to end": partial(end_to_end_fps, detector, video),
+    }
 
 
-def print_table(fps: dict[str, np.ndarray]) -> None:
+def print_table(results: dict[str, list[float]]) -> None:
     """Print medians, and medians of the ratios within a round."""
+    fps = {name: np.array(values) for name, values in results.items()}
     first = next(iter(fps))
     print(f"| measured | FPS | against PyTorch | against {first} | against INT8 |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for name, values in fps.items():
         model = " ".join(name.split()[:2])
         others = [fps[f"{model} PyTorch"], fps[first], fps[f"{model} INT8"]]
-        ratios = [f"{median(values / other):.2f}" for other in others]
-        print(f"| {name} | {median(values):.1f} | {' | '.join(ratios)} |")
+        ratios = [f"{np.median(values / other):.2f}" for other in others]
+        print(f"| {name} | {np.median(values):.1f} | {' | '.join(ratios)} |")
 
 
 if __name__ == "__main__":

@@ -1,25 +1,28 @@
 """Compare our throughput with that of OpenVINO's benchmark_app on the same model file.
 
-    python -m tools.vs_benchmark_app MODEL.xml VIDEO [--seconds 4] [--rounds 5]
+    python -m tools.vs_benchmark_app MODEL.xml VIDEO
 
-In every round benchmark_app runs for some seconds in its own process, then our inference alone,
-then ours from the video file to drawn boxes. Prints median FPS, and the median share of
-benchmark_app within a round with the lowest and the highest.
+Interleaved: benchmark_app in its own process, our inference alone, and ours from the video file to
+drawn boxes. Prints median FPS, and the median share of benchmark_app within a round with the
+lowest and the highest.
 """
 
 import argparse
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 import cv2
+import numpy as np
 
+from detector import Detector
 from detector.core.boxes import letterbox
-from detector.runtime.detector import Detector
+from stages.benchmark.interleave import interleave
 from stages.benchmark.modes import end_to_end_fps, throughput_fps
 
+SLICE_SECONDS, ROUNDS = 4, 5
 BENCHMARK_APP = "from openvino.tools.benchmark.main import main; main()"
 
 
@@ -30,36 +33,33 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path)
     parser.add_argument("video", type=Path)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    rounds = [
-        measure(arguments.model, arguments.video, arguments.seconds)
-        for _ in range(arguments.rounds)
-    ]
+    with Detector(arguments.model, throughput=True) as detector:
+        image_bgr = cv2.VideoCapture(str(arguments.video)).read()[1]
+        canvas_bgr = letterbox(image_bgr, detector.backend.input_hw)
+        measurements = {
+            "benchmark_app": partial(benchmark_app_fps, arguments.model),
+            "inference": partial(throughput_fps, detector.backend, canvas_bgr),
+            "end to end": partial(end_to_end_fps, detector, arguments.video),
+        }
+        results = interleave(
+            measurements, ROUNDS * SLICE_SECONDS * len(measurements), SLICE_SECONDS,
+            min_rounds=ROUNDS,
+        )  # fmt: skip
     print("| measured | FPS | share of benchmark_app | lowest to highest |")
     print("| --- | ---: | ---: | ---: |")
-    for name in rounds[0]:
-        shares = [100 * fps[name] / fps["benchmark_app"] for fps in rounds]
-        ends = f"{min(shares):.0f} to {max(shares):.0f} %"
-        fps = median(fps[name] for fps in rounds)
-        print(f"| {name} | {fps:.1f} | {median(shares):.0f} % | {ends} |")
+    for name, fps in results.items():
+        shares = 100 * np.array(fps) / results["benchmark_app"]
+        ends = f"{shares.min():.0f} to {shares.max():.0f} %"
+        print(f"| {name} | {np.median(fps):.1f} | {np.median(shares):.0f} % | {ends} |")
 
 
-def measure(model: Path, video: Path, seconds: float) -> dict[str, float]:
-    """Run one round; return frames per second."""
+def benchmark_app_fps(model: Path, seconds: float) -> float:
+    """Run benchmark_app once."""
     options = ["-m", str(model), "-d", "CPU", "-hint", "throughput", "-t", f"{max(1, seconds):.0f}"]
     command = [sys.executable, "-c", BENCHMARK_APP, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    app_fps = float(re.search(r"Throughput:\s+([\d.]+) FPS", done.stdout)[1])
-    image_bgr = cv2.VideoCapture(str(video)).read()[1]
-    with Detector(model, throughput=True) as detector:
-        canvas_bgr = letterbox(image_bgr, detector.backend.input_hw)
-        return {
-            "benchmark_app": app_fps,
-            "inference": throughput_fps(detector.backend, canvas_bgr, seconds),
-            "end to end": end_to_end_fps(detector, video, seconds),
-        }
+    return float(re.search(r"Throughput:\s+([\d.]+) FPS", done.stdout)[1])
 
 
 if __name__ == "__main__":

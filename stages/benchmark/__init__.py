@@ -1,1 +1,1 @@
-"""What `benchmark` alone needs: what the convolutions of a compiled model really compute in."""
+"""The stage `benchmark`: interleaved timing, and the kernels that convolutions run in."""

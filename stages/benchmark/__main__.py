@@ -6,36 +6,41 @@ In:   models/yolox.pth, models/yolox.onnx, models/ir, models/int8
 Out:  metrics/speed.json   for each variant speedup_vs_torch and throughput_fps; in `details` the
                            95 % interval of the former, end_to_end_fps, latency_ms_p50, _p90, _p99,
                            precision (read back), threads, streams; and `host`
-      metrics/kernels/<variant>.csv   what each convolution of ir and int8 really computes in, and
-                           its share of their time
+      metrics/kernels/<variant>.csv   of each convolution of ir and int8 the precision that it
+                           really computes in, and its share of their time
 
 `ir` runs in what OpenVINO chooses here, often bfloat16; `ir_f32` is the same file in float32.
 Latency is one frame at a time on all cores; throughput is inference alone with as many frames at
 once as each runtime wants; end to end is an encoded video, decoded, detected in and drawn on.
 
-Variants take turns in short slices, so that all of them meet the same noise, until the interval of
+Short slices of all variants are interleaved, so that all meet the same noise, until the interval of
 every speed-up is narrower than 3 % or `benchmark.seconds` are over. Figures are medians over the
 rounds; speedup_vs_torch is the median of the ratios of throughput within a round.
 
-Run:  python -m stages.benchmark.__main__ models/yolox.pth models/yolox.onnx models/ir models/int8 \
-          data/split/val.json data/dataset metrics/host.json metrics/speed.json \
-          metrics/kernels
+Run:  python -m stages.benchmark models/yolox.pth models/yolox.onnx models/ir models/int8 \
+          data/split/val.json data/dataset metrics/host.json metrics/speed.json metrics/kernels
 """
 
 import tempfile
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import quantile_test
 
+from detector.core.backend import Backend
 from detector.core.boxes import letterbox
 from detector.core.cpu import usable_cores
 from detector.core.frame_detector import FrameDetector
 from detector.runtime.model_file import ModelError
 from detector.runtime.onnx_backend import OnnxBackend
 from detector.runtime.openvino_backend import OpenVinoBackend
-from stages.benchmark.interleave import Variant, interval, ratio, take_turns
-from stages.benchmark.kernels import kernels_of, rows_of
+from stages.benchmark.interleave import interleave
+from stages.benchmark.kernels import kernel_rows
 from stages.benchmark.modes import end_to_end_fps, latencies_ms, throughput_fps, write_clip
 from stages.common.coco import read_coco, read_image
 from stages.common.files import read_json, write_csv, write_json
@@ -46,113 +51,129 @@ from stages.conversion.toolchain import check_toolchain
 from stages.yolox.model import load_for_timing, timing_thread
 
 SLICE_SECONDS = 1.5  # of one variant within a round
+MIN_ROUNDS = 6  # with fewer, the interval of a median has no end
+NARROW = 0.03  # width of the interval of a speed-up, as a share of it, that is enough
 CLIP_IMAGES = 20  # different ones in the video
 VERSIONS = ("torch", "onnxruntime", "openvino", "nncf")
 
 
+class Speeds(NamedTuple):
+    """Measurements of one slice."""
+
+    latencies_ms: list[float]
+    throughput_fps: float
+    end_to_end_fps: float
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model in a runtime, loaded for low latency and for high throughput."""
+
+    latency: Backend
+    throughput: Backend
+    threads: int
+    streams: int
+
+    def measure(self, image_bgr: np.ndarray, clip: Path, seconds: float) -> Speeds:
+        """Measure a slice in all three ways, on a frame and an encoded video."""
+        canvas_bgr = letterbox(image_bgr, self.latency.input_hw)
+        return Speeds(
+            latencies_ms(self.latency, canvas_bgr, seconds / 5),
+            throughput_fps(self.throughput, canvas_bgr, seconds * 2 / 5),
+            end_to_end_fps(FrameDetector(self.throughput), clip, seconds * 2 / 5),
+        )
+
+
 def main(
-    pth: Path,
-    onnx: Path,
-    ir: Path,
-    int8: Path,
-    val: Path,
-    dataset: Path,
-    machine: Path,
-    out: Path,
-    kernels: Path,
-) -> None:
-    """Times all variants, and looks which kernels run in those of OpenVINO."""
+    pth: Path, onnx: Path, ir: Path, int8: Path, val: Path, dataset: Path,
+    host: Path, out: Path, kernels: Path,
+) -> None:  # fmt: skip
+    """Time all variants, and read which kernels run in those of OpenVINO."""
     params = load_params()
     check_toolchain(params.toolchain)
+    settings, variants = params.benchmark, load_variants(pth, onnx, ir, int8)
     files = [image["file_name"] for image in read_coco(val)["images"][:CLIP_IMAGES]]
     images_bgr = [read_image(dataset / "images" / name) for name in files]
     with tempfile.TemporaryDirectory() as scratch:
         clip = Path(scratch, "clip.mp4")
         write_clip(clip, images_bgr)
-        variants = {
-            "torch": torch_variant(pth, images_bgr[0], clip),
-            "onnx": onnx_variant(onnx, images_bgr[0], clip),
-            "ir_f32": openvino_variant(ir, images_bgr[0], clip, "f32"),
-            "ir": openvino_variant(ir, images_bgr[0], clip),
-            "int8": openvino_variant(int8, images_bgr[0], clip),
-        }
-        settings = params.benchmark
-        take_turns(
-            list(variants.values()), settings.seconds, settings.warmup_seconds, SLICE_SECONDS
-        )
-    host = {**read_json(machine), "versions": {name: version(name) for name in VERSIONS}}
-    shown = "speedup_vs_torch", "throughput_fps"
-    figures = {name: with_details(found, *shown) for name, found in summarize(variants).items()}
-    write_json(out, {**figures, "host": host})
+        results = interleave(
+            {name: partial(v.measure, images_bgr[0], clip) for name, v in variants.items()},
+            settings.seconds, SLICE_SECONDS, settings.warmup_seconds, MIN_ROUNDS, are_known,
+        )  # fmt: skip
+    figures = {name: summarize(results, name, variant) for name, variant in variants.items()}
+    versions = {name: version(name) for name in VERSIONS}
+    write_json(out, {**figures, "host": {**read_json(host), "versions": versions}})
     for name, model in (("ir", ir), ("int8", int8)):
-        found = kernels_of(model, images_bgr[0])
-        write_csv(kernels / f"{name}.csv", ("layer", "precision", "share"), rows_of(found))
+        rows = kernel_rows(model, images_bgr[0])
+        write_csv(kernels / f"{name}.csv", ("layer", "precision", "share"), rows)
 
 
-def torch_variant(path: Path, image_bgr: np.ndarray, clip: Path) -> Variant:
-    """PyTorch as most people run it: eager, all cores on one frame, one frame after the other."""
-    backend = load_for_timing(path, timing_thread(usable_cores()))
-    facts = {"threads": usable_cores(), "streams": 1}
-    return variant_of(backend, backend, image_bgr, clip, facts)
-
-
-def onnx_variant(path: Path, image_bgr: np.ndarray, clip: Path) -> Variant:
-    throughput = OnnxBackend(path, throughput=True)
-    facts = {"threads": usable_cores(), "streams": throughput.num_requests - 1}
-    return variant_of(OnnxBackend(path), throughput, image_bgr, clip, facts)
-
-
-def openvino_variant(
-    path: Path, image_bgr: np.ndarray, clip: Path, precision: str | None = None
-) -> Variant:
-    """OpenVINO: one model compiled for latency, one for throughput."""
-    throughput = OpenVinoBackend(path, precision, throughput=True)
-    facts = {
-        "threads": throughput.compiled.get_property("INFERENCE_NUM_THREADS"),
-        "streams": throughput.compiled.get_property("NUM_STREAMS"),
+def load_variants(pth: Path, onnx: Path, ir: Path, int8: Path) -> dict[str, Variant]:
+    """Load PyTorch as most people run it, eager with all cores on one frame, and the others."""
+    cores = usable_cores()
+    torch, many = load_for_timing(pth, timing_thread(cores)), OnnxBackend(onnx, throughput=True)
+    return {
+        "torch": Variant(torch, torch, cores, 1),
+        "onnx": Variant(OnnxBackend(onnx), many, cores, many.num_requests - 1),
+        "ir_f32": openvino_variant(ir, "f32"),
+        "ir": openvino_variant(ir, None),
+        "int8": openvino_variant(int8, None),
     }
-    return variant_of(OpenVinoBackend(path, precision), throughput, image_bgr, clip, facts)
 
 
-def variant_of(latency, throughput, image_bgr: np.ndarray, clip: Path, facts: dict) -> Variant:
-    """The three ways to measure a model.
-
-    Args:
-        latency, throughput: the model, see `detector.core.backend`, compiled for either.
-        image_bgr: a frame.
-        clip: an encoded video.
-        facts: threads and streams.
-    """
-    canvas_bgr, detector = letterbox(image_bgr, latency.input_hw), FrameDetector(throughput)
+def openvino_variant(path: Path, precision: str | None) -> Variant:
+    throughput = OpenVinoBackend(path, precision, throughput=True)
+    read = throughput.compiled.get_property
     return Variant(
-        lambda seconds: latencies_ms(latency, canvas_bgr, seconds),
-        lambda seconds: throughput_fps(throughput, canvas_bgr, seconds),
-        lambda seconds: end_to_end_fps(detector, clip, seconds),
-        {"precision": throughput.precision, **facts},
+        OpenVinoBackend(path, precision), throughput,
+        read("INFERENCE_NUM_THREADS"), read("NUM_STREAMS"),
+    )  # fmt: skip
+
+
+def are_known(results: dict[str, list[Speeds]]) -> bool:
+    """Return whether the interval of every speed-up is narrow."""
+    found = [speedup(results, name) for name in results if name != "torch"]
+    return all(high - low < NARROW * middle for low, middle, high in found)
+
+
+def speedup(results: dict[str, list[Speeds]], name: str) -> tuple[float, float, float]:
+    """Compare the throughput of a variant with that of PyTorch in the same rounds.
+
+    The 95 % interval of the median is that of the sign test, by order statistics: it assumes
+    nothing about the noise but that rounds are independent.
+
+    Returns:
+        The lower end of the interval, the median of the ratios, and the upper end.
+    """
+    own, torch = (
+        np.array([speeds.throughput_fps for speeds in results[key]]) for key in (name, "torch")
     )
+    median = np.median(own / torch)
+    found = quantile_test(own / torch, q=median, p=0.5).confidence_interval(0.95)
+    return float(found.low), float(median), float(found.high)
 
 
-def summarize(variants: dict[str, Variant]) -> dict:
-    """Medians, percentiles and ratios of what was measured, to 3 significant digits."""
-    found = {}
-    for name, variant in variants.items():
-        ratios = ratio(variant, variants["torch"])
-        low, middle, high = interval(ratios)
-        found[name] = {
-            "speedup_vs_torch": digits(middle),
-            "speedup_interval": [digits(low), digits(high)],
-            "throughput_fps": digits(np.median(variant.throughputs_fps)),
-            "end_to_end_fps": digits(np.median(variant.end_to_ends_fps)),
-            "latency_ms_p50": digits(np.percentile(variant.latencies_ms, 50)),
-            "latency_ms_p90": digits(np.percentile(variant.latencies_ms, 90)),
-            "latency_ms_p99": digits(np.percentile(variant.latencies_ms, 99)),
-            **variant.facts,
-        }
-    return found
+def summarize(results: dict[str, list[Speeds]], name: str, variant: Variant) -> dict:
+    """Return medians, percentiles and ratios of a variant, to 3 significant digits."""
+    low, middle, high = speedup(results, name)
+    own = results[name]
+    taken_ms = list(chain.from_iterable(speeds.latencies_ms for speeds in own))
+    figures = {
+        "speedup_vs_torch": digits(middle),
+        "speedup_interval": [digits(low), digits(high)],
+        "throughput_fps": digits(np.median([speeds.throughput_fps for speeds in own])),
+        "end_to_end_fps": digits(np.median([speeds.end_to_end_fps for speeds in own])),
+        **{f"latency_ms_p{p}": digits(np.percentile(taken_ms, p)) for p in (50, 90, 99)},
+        "precision": variant.throughput.precision,
+        "threads": variant.threads,
+        "streams": variant.streams,
+    }
+    return with_details(figures, "speedup_vs_torch", "throughput_fps")
 
 
 def digits(value: float) -> float:
-    """Three significant digits: what a noisy machine can know."""
+    """Round to three significant digits; further ones are noise."""
     return float(f"{value:.3g}")
 
 

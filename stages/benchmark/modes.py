@@ -1,4 +1,4 @@
-"""The three ways in which a model's speed is measured."""
+"""The three ways in which the speed of a model is measured."""
 
 import time
 from collections import deque
@@ -8,22 +8,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from detector.core.backend import Backend
 from detector.core.frame_detector import FrameDetector
 from detector.video.draw import Annotator
 from detector.video.pipeline import detections
 from detector.video.sources import Frame, Source, open_source
 
 CLIP_FRAMES = 120
+CLIP_SIDES_PX = 2, 8188  # shortest and longest that the encoder of MPEG-4 takes
 
 
-def latencies_ms(backend, canvas_bgr: np.ndarray, seconds: float) -> list[float]:
-    """One frame at a time: how long each took.
-
-    Args:
-        backend: see `detector.core.backend`.
-        canvas_bgr: a letterboxed frame.
-        seconds: how long frames are started.
-    """
+def latencies_ms(backend: Backend, canvas_bgr: np.ndarray, seconds: float) -> list[float]:
+    """Time single frames, one after the other; `canvas_bgr` is a letterboxed frame."""
     request, taken_ms = backend.new_request(), []
     request.canvas_bgr[:] = canvas_bgr
     end = time.perf_counter() + seconds
@@ -35,8 +31,8 @@ def latencies_ms(backend, canvas_bgr: np.ndarray, seconds: float) -> list[float]
     return taken_ms
 
 
-def throughput_fps(backend, canvas_bgr: np.ndarray, seconds: float) -> float:
-    """Inference alone, as many frames at once as the backend wants: frames a second."""
+def throughput_fps(backend: Backend, canvas_bgr: np.ndarray, seconds: float) -> float:
+    """Measure frames per second of inference alone, as many at once as the backend wants."""
     requests = deque(backend.new_request() for _ in range(backend.num_requests))
     for request in requests:
         request.canvas_bgr[:] = canvas_bgr
@@ -55,9 +51,9 @@ def throughput_fps(backend, canvas_bgr: np.ndarray, seconds: float) -> float:
 
 
 def end_to_end_fps(detector: FrameDetector, clip: Path, seconds: float) -> float:
-    """Frames a second of a video: decoded, detected in, and drawn on, as `detect` does it."""
+    """Measure frames per second of a video that is decoded, detected in and drawn on."""
     annotator, times, end = Annotator(["benchmark"]), [], time.perf_counter() + seconds
-    with detections(Repeated(clip), [detector]) as (_, found):
+    with detections(RepeatedClip(clip), [detector]) as (_, found):
         for frame, per_model in found:
             annotator(frame.image_bgr, per_model)
             times.append(time.perf_counter())
@@ -66,8 +62,8 @@ def end_to_end_fps(detector: FrameDetector, clip: Path, seconds: float) -> float
     return (len(times) - 1) / (times[-1] - times[0])
 
 
-class Repeated(Source):
-    """A video that begins again at its end."""
+class RepeatedClip(Source):
+    """A video that starts again at its end."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -79,9 +75,12 @@ class Repeated(Source):
 
 
 def write_clip(path: Path, images_bgr: list[np.ndarray]) -> None:
-    """A video of pictures in turn, all in the size of the first, as a camera would encode them."""
+    """Encode images, repeated, as a video in the size of the first, or what MPEG-4 has of it."""
     height, width = images_bgr[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25.0, (width, height))
+    shortest, longest = CLIP_SIDES_PX
+    scale = min(1.0, longest / max(height, width))
+    size = tuple(max(shortest, round(scale * side)) for side in (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25.0, size)
     for index in range(CLIP_FRAMES):
-        writer.write(cv2.resize(images_bgr[index % len(images_bgr)], (width, height)))
+        writer.write(cv2.resize(images_bgr[index % len(images_bgr)], size))
     writer.release()

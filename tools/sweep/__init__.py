@@ -1,1 +1,1 @@
-"""What `make sweep` runs: many experiments, and which model to take of them."""
+"""`make sweep`: many experiments, and a recommendation of one of their models."""

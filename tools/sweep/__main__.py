@@ -18,20 +18,20 @@ import json
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import dvc.api
 import numpy as np
 
 from detector.runtime.openvino_backend import OpenVinoBackend
+from stages.benchmark.interleave import interleave
 from stages.benchmark.modes import throughput_fps
 from stages.common.files import write_text
 from stages.common.metrics import flat
 from stages.common.params import ARCHITECTURES, Params, load_params
 from stages.common.run import UserError
-from tools.sweep.page import page, write_chart
-from tools.sweep.pareto_front import Point
-from tools.turns import in_turns
+from tools.sweep.page import Point, page, write_chart
 
 VARIANTS = {"ir": "FP16", "int8": "INT8"}
 SLICE_SECONDS = 0.5
@@ -79,17 +79,21 @@ def input_hw(text: str) -> tuple[int, int]:
 
 
 def absolute_paths(params: Params) -> list[str]:
-    """Return settings of `dvc exp run` for paths that a copy elsewhere would not find."""
+    """Return settings of `dvc exp run` for paths that a copy elsewhere would not find.
+
+    They are quoted: without that, Hydra takes no path with a parenthesis, comma or umlaut.
+    """
     given = {
         "data.export": params.data.export,
         "data.images": params.data.images,
         "train.pretrained": params.train.pretrained,
     }
-    return [
-        f"{key}={Path(path).resolve()}"
+    found = {
+        key: str(Path(path).resolve()).replace("'", r"\'")
         for key, path in given.items()
         if Path(path).exists() and (path not in PORTABLE or holds_images(Path(path)))
-    ]
+    }
+    return [f"{key}='{path}'" for key, path in found.items()]
 
 
 def holds_images(folder: Path) -> bool:
@@ -124,11 +128,10 @@ def measure(made: dict[str, tuple], scratch: Path, seconds: float) -> list[Point
         facts[name, words] = *made[name], words, accuracy["as_deployed"]["AP"]
         backend = OpenVinoBackend(folder, throughput=True)
         frame = np.random.default_rng(0).integers(0, 256, (*backend.input_hw, 3), np.uint8)
-        timings[name, words] = lambda b=backend, f=frame: throughput_fps(b, f, SLICE_SECONDS)
-    rounds = max(1, round(seconds / (SLICE_SECONDS * len(timings))))
+        timings[name, words] = partial(throughput_fps, backend, frame)
     return [
         Point(key[0], *facts[key], float(np.median(fps)), float(np.quantile(fps, 0.1)))
-        for key, fps in in_turns(timings, rounds).items()
+        for key, fps in interleave(timings, seconds, SLICE_SECONDS).items()
     ]
 
 

@@ -1,12 +1,53 @@
-"""The page of a sweep: AP against FPS as a table, a chart and a recommendation."""
+"""The page of a sweep: AP against FPS as a table and a chart, and the model to take."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.files import atomic_path
 from stages.evaluation.html import pyplot
-from tools.sweep.pareto_front import Point, most_accurate, pareto_front
 
 MARKERS = {"FP16": "o", "INT8": "s"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model of an experiment, and its figures on this machine.
+
+    Attributes:
+        experiment: its name in DVC.
+        model, size, act: name, HEIGHTxWIDTH of the input and activation.
+        variant: FP16 or INT8.
+        ap: on the val images, 0..1, as deployed here.
+        fps: throughput, median over rounds.
+        fps_slow: throughput that nine of ten rounds reach.
+    """
+
+    experiment: str
+    model: str
+    size: str
+    act: str
+    variant: str
+    ap: float
+    fps: float
+    fps_slow: float
+
+
+def pareto_front(points: list[Point]) -> list[Point]:
+    """Return the points that no other one beats in AP without losing FPS, or the other way round.
+
+    The fastest is first; of equal points one is kept.
+    """
+    found: list[Point] = []
+    for point in sorted(points, key=lambda p: (-p.fps, -p.ap)):
+        if not found or point.ap > found[-1].ap:
+            found.append(point)
+    return found
+
+
+def most_accurate(points: list[Point], target_fps: float) -> Point | None:
+    """Return the most accurate point that reaches a speed in nine of ten rounds, if any."""
+    fast = [point for point in points if point.fps_slow >= target_fps]
+    return max(fast, key=lambda p: (p.ap, p.fps), default=None)
 
 
 def page(points: list[Point], target_fps: float, chart: str) -> str:
@@ -30,7 +71,7 @@ def page(points: list[Point], target_fps: float, chart: str) -> str:
 
 
 def recommendation(points: list[Point], target_fps: float) -> str:
-    """Return one sentence: which model to take for so many frames per second."""
+    """Return one sentence that names the model to take."""
     best = most_accurate(points, target_fps)
     if best is None:
         return (
@@ -45,13 +86,7 @@ def recommendation(points: list[Point], target_fps: float) -> str:
 
 
 def write_chart(points: list[Point], target_fps: float, out: Path) -> None:
-    """Draw every model as a point, the Pareto front as steps and the target as a line.
-
-    Args:
-        points: the models.
-        target_fps: frames per second.
-        out: a .png file.
-    """
+    """Draw a .png: every model as a point, the Pareto front as steps, the target as a line."""
     figure, axes = pyplot.subplots(figsize=(9, 5.5))
     for number, model in enumerate(sorted({point.model for point in points})):
         for variant, marker in MARKERS.items():
