@@ -2,13 +2,17 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import supervision
 
 from detector import Detections, Detector
+from detector.core.backend import FunctionRequest
+from detector.core.frame_detector import FrameDetector
 from detector.video import draw
 from detector.video.pipeline import SIZE, Prefetcher, detections, overlapped
 from detector.video.sources import open_source
@@ -103,28 +107,59 @@ def test_threads_that_wait_for_each_other_are_an_error(models):
     assert sum("finish" in text for text in said) == (detector.num_requests == 2)
 
 
+def with_backend(infer: Callable, executor: Executor | None = None, **values) -> FrameDetector:
+    """Return a detector of one class at 32x32 whose model is a function."""
+
+    def new_request() -> FunctionRequest:
+        return FunctionRequest(infer, (32, 32), executor)
+
+    backend = SimpleNamespace(labels=["a"], input_hw=(32, 32), num_requests=1)
+    backend.new_request, backend.close = new_request, lambda: None
+    return FrameDetector(backend, **values)
+
+
+NOTHING = np.zeros((5, 21), np.float32)
+
+
 @pytest.mark.parametrize("name", ["confidence", "iou"])
 @pytest.mark.parametrize("value", [-0.1, 1.01, 25, float("nan"), True, "0.5", None, np.array([0])])
-def test_a_value_that_is_no_fraction_is_refused_in_one_line(models, name, value):
+def test_a_value_that_is_no_fraction_is_refused_in_one_line(name, value):
     with pytest.raises(ValueError, match=f"^{name} is .*; expected a number from 0 to 1$"):
-        Detector(models / "int8", **{name: value})
+        with_backend(lambda canvas_bgr: NOTHING, **{name: value})
 
 
-def test_fractions_may_be_numbers_of_numpy(models):
-    with Detector(models / "int8", np.float32(0.5), np.int64(1)) as detector:
-        assert (detector.confidence, detector.iou) == (0.5, 1.0)
+def test_fractions_may_be_numbers_of_numpy():
+    detector = with_backend(lambda _: NOTHING, confidence=np.float32(0.5), iou=np.int64(1))
+    assert (detector.confidence, detector.iou) == (0.5, 1.0)
 
 
 @pytest.mark.parametrize(
     "image",
     [None, np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), "a.jpg"],
 )
-def test_what_is_no_image_is_refused_and_leaves_the_detector_usable(models, image):
-    with Detector(models / "int8") as detector:
-        for _ in range(5):
-            with pytest.raises(ValueError, match="expected uint8"):
-                detector(image)
-        detector(frames_bgr(1)[0])
+def test_what_is_no_image_is_refused_and_leaves_the_detector_usable(image):
+    detector = with_backend(lambda canvas_bgr: NOTHING)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="expected uint8"):
+            detector(image)
+    assert len(detector(frames_bgr(1)[0])) == 0
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_an_error_of_the_runtime_leaves_the_detector_usable(threads):
+    """In `start`, or in `finish` where the runtime has a thread of its own."""
+    outputs = [ValueError("broken"), ValueError("broken"), NOTHING]
+
+    def infer(canvas_bgr):
+        if isinstance(output := outputs.pop(0), Exception):
+            raise output
+        return output
+
+    detector = with_backend(infer, ThreadPoolExecutor(threads) if threads else None)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="broken"):
+            detector(frames_bgr(1)[0])
+    assert len(detector(frames_bgr(1)[0])) == 0
 
 
 def test_a_part_that_is_ahead_waits():
@@ -186,6 +221,7 @@ def test_leaving_early_ends_the_threads(models, video):
         next(found)
     assert not frames.thread.is_alive() and not found.thread.is_alive()
     assert threading.active_count() == before
+    assert len(detector.idle) == detector.num_requests
 
 
 @pytest.mark.parametrize("count", [1, 7, 1000])

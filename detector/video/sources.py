@@ -71,20 +71,18 @@ def open_source(name: str, every: int = 1, allow_network: bool = False) -> Sourc
             raise SourceError(f"{name} has an unknown scheme; expected one of {', '.join(SCHEMES)}")
         if not allow_network:
             raise SourceError(f"{name} is an address; add --allow-network to read from it")
-        capture = open_capture(name)
-        # A file behind an address has a length; a stream has none.
-        return Video(name, capture, every, live=capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0)
+        return Video(name, every)
     if name.isdecimal() and not path.exists():
-        return Video(int(name), open_capture(int(name)), every, live=True)
+        return Video(int(name), every)
     if not path.exists():
         raise SourceError(f"{path} does not exist; expected an image, folder, video or camera")
     if path.is_dir() or path.suffix.lower() in IMAGES:
         return Images(path, every)
-    return Video(str(path), open_capture(str(path), FILES_ONLY), every)
+    return Video(str(path), every)
 
 
-def open_capture(address: str | int, options: str = "") -> cv2.VideoCapture:
-    """Open a file, address or index of a camera, with FFmpeg's options as "key;value|key;value".
+def open_capture(address: str | int) -> cv2.VideoCapture:
+    """Open a file, an address or the index of a camera.
 
     Raises:
         SourceError: OpenCV cannot open it.
@@ -93,7 +91,7 @@ def open_capture(address: str | int, options: str = "") -> cv2.VideoCapture:
         capture = cv2.VideoCapture(address)
         hint = "connect the camera, and check that nothing else uses it"
     else:
-        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options
+        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "" if "://" in address else FILES_ONLY
         timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS]
         timeouts += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
         capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
@@ -131,29 +129,24 @@ class Images(Source):
 class Video(Source):
     """A video file, to the last frame that can be decoded; or a camera or stream, without an end.
 
+    A camera or stream is opened again when it breaks.
+
     Args:
         address: file, address, or index of a camera.
-        capture: the same, opened.
         every: take each n-th frame only.
-        live: it is a camera or stream, which is opened again when it breaks.
-        waits_s: seconds before each attempt to do so.
     """
 
-    def __init__(
-        self,
-        address: str | int,
-        capture: cv2.VideoCapture,
-        every: int,
-        live: bool = False,
-        waits_s: tuple[float, ...] = WAITS_S,
-    ):
+    def __init__(self, address: str | int, every: int):
         super().__init__()
         self.name = f"camera {address}" if isinstance(address, int) else address
-        self.address, self.capture, self.every = address, capture, every
-        self.live, self.waits_s = live, waits_s
-        fps = capture.get(cv2.CAP_PROP_FPS)
+        self.address, self.every, self.waits_s = address, every, WAITS_S
+        self.capture = open_capture(address)
+        fps = self.capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= 1000 else None  # other rates cannot be true
-        self.announced = 0 if live else max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        frames = max(0, int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        # A file behind an address has a length; a stream has none.
+        self.live = isinstance(address, int) or ("://" in address and not frames)
+        self.announced = 0 if self.live else frames
         self.total = -(-self.announced // every) or None
 
     def frames(self) -> Generator[Frame, None, None]:
