@@ -93,7 +93,7 @@ def test_an_original_with_a_rotation_is_turned_once(tmp_path):
 
 # Files of the folder of originals (None: there is no such folder), and words of the refusal.
 NOT_FOUND = {
-    "no such folder": (None, ["Save images", "'images/a.jpg' is missing", "is no folder"]),
+    "no such folder": (None, ["Save images", "'images/a.jpg' is missing", "is not a folder"]),
     "empty folder": ({}, ["Save images", "or put the originals into data.images ('originals')"]),
     "some": ({"a.jpg": b"x"}, ["b.jpg", "missing", "or put the originals into data.images"]),
     "several of a name": (
@@ -128,7 +128,7 @@ def test_one_original_is_no_picture_of_two_subsets(tmp_path):
     jsons = {name: value for name, value in files.items() if name.endswith(".json")}
     images = as_folder(tmp_path / "originals", {f"{n}.jpg": picture(1) for n in "xyz"})
     message = refused(tmp_path, as_folder(tmp_path / "in", jsons), images=images)
-    assert "'x.jpg' is already the picture of instances_Train.json" in message
+    assert "'x.jpg' is already the file of an image of instances_Train.json" in message
 
 
 def test_the_folder_of_originals_is_never_replaced(tmp_path):

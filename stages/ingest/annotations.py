@@ -1,161 +1,202 @@
-"""Reads the JSON files of an export: every value checked, every fault collected.
-
-In:   an opened Export
-Out:  the names of all labels, and one Picture for each entry of `images`, with its boxes
+"""Read the JSON files of an export: every value checked, every fault collected.
 
 Ids are valid inside one file only: CVAT numbers annotations from 1 in every subset, and gives
-pictures of equal names in two subsets the same id.
+images of equal names in two subsets the same id.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
 
 from stages.common.run import UserError
-from stages.ingest.annotation_files import WANTED, hint, is_instances, listings
-from stages.ingest.archive import Source
-from stages.ingest.boxes import read_box
-from stages.ingest.findings import Findings
-from stages.ingest.json_reader import entries, given, parse, whole
-from stages.ingest.labels import read_categories
-from stages.ingest.limits import Limits
-from stages.ingest.names import shown, why_unsafe
-from stages.ingest.types import Picture
+from stages.ingest.boxes import Image, read_box
+from stages.ingest.findings import Findings, quote
+from stages.ingest.layout import annotation_files, is_instances, no_annotations
+from stages.ingest.limits import Limits, name_fault
+from stages.ingest.schema import (
+    Category,
+    Coco,
+    ImageEntry,
+    annotation_of,
+    as_int,
+    checked,
+    given,
+    parse_json,
+)
+from stages.ingest.source import Source
 
-LISTS = ("categories", "images", "annotations")
-LISTED = {"image_id": "images", "category_id": "categories"}
+LISTS = {"image_id": "images", "category_id": "categories"}
+DUPLICATE_ID = {
+    "image": ": CVAT gives names that differ only in their ending one id; rename one of them",
+    "annotation": "; ids are unique within a file",
+    "category": "; ids are unique within a file",
+}
 
 
 def read_annotations(
     export: Source, limits: Limits, findings: Findings
-) -> tuple[list[str], list[Picture]]:
-    """Reads all subsets of an export.
+) -> tuple[list[str], list[Image]]:
+    """Read all subsets of an export.
 
     Returns:
-        Label names, sorted; pictures sorted by subset and name.
+        Label names, sorted; images sorted by subset and name.
 
     Raises:
-        UserError: no JSON of it is COCO.
+        UserError: none of its JSON files is COCO.
     """
     labels: set[str] = set()
-    pictures: list[Picture] = []
+    images: list[Image] = []
     files = []
-    for file, subset, content in contents(export, findings):
-        files.append(file)
-        names, listed = read_subset(file, subset, content, limits.max_pixels, findings)
-        labels.update(names)
-        pictures += listed
-    if not files and not findings.faults:
-        raise UserError(f"{export.path} holds no annotations: {WANTED}; {hint(export.files)}")
-    refuse_nothing(files, pictures, findings)
-    return sorted(labels), sorted(pictures, key=lambda picture: (picture.subset, picture.name))
-
-
-def contents(export: Source, findings: Findings) -> Iterator[tuple[str, str, object]]:
-    """Name, subset and content of each JSON that can be parsed."""
-    for member, subset in sorted(listings(export.files).items()):
-        file = member.removeprefix("annotations/")
-        if why := why_unsafe(subset):
-            findings.fault(shown(file), f"its subset name {why}; rename the subset")
-            continue
-        try:
-            content = parse(export.read(member))
-        except UserError as refusal:
-            findings.fault(file, str(refusal))
-            continue
-        # Not named as CVAT does it, a JSON may be about something else entirely.
-        if is_instances(member) or is_coco(content):
-            yield file, subset, content
-        else:
-            findings.warn(file, f"is no COCO with the lists {', '.join(LISTS)}; left out")
-
-
-def is_coco(content: object) -> bool:
-    return isinstance(content, dict) and all(isinstance(content.get(k), list) for k in LISTS)
-
-
-def refuse_nothing(files: list[str], pictures: list[Picture], findings: Findings) -> None:
-    """A fault where there is nothing to learn from, unless other faults are the reason."""
-    if not findings.faults and not any(picture.boxes for picture in pictures):
-        missing = "no usable box" if pictures else "no images"
+    for path, subset in sorted(annotation_files(export.files).items()):
+        file = path.removeprefix("annotations/")
+        if coco := read_coco(export, path, subset, findings):
+            files.append(file)
+            names = read_categories(file, coco.categories, findings)
+            listed = read_images(file, subset, coco.images, limits.max_pixels, findings)
+            read_boxes(file, coco.annotations, names, listed, findings)
+            labels.update(names.values())
+            images += filter(None, listed.values())
+    if not findings.faults and not files:
+        raise UserError(no_annotations(export))
+    if not findings.faults and not any(image.boxes for image in images):
+        missing = "no usable box" if images else "no images"
         findings.fault(", ".join(files), f"{missing} in the whole export; label some frames")
+    return sorted(labels), sorted(images, key=lambda image: (image.subset, image.name))
 
 
-def read_subset(
-    file: str, subset: str, content: object, max_pixels: int, findings: Findings
-) -> tuple[list[str], list[Picture]]:
-    """Label names and pictures of one parsed file."""
-    if not isinstance(content, dict):
-        findings.fault(file, f"is {shown(content)}, expected an object with images and so on")
-        return [], []
-    lists = [content.get(key) for key in LISTS]
-    for key, value in zip(LISTS, lists, strict=True):
-        if not isinstance(value, list):
-            findings.fault(file, f"{key!r} is {given(content, key)}, expected a list")
-    if not is_coco(content):
-        return [], []
-    names = read_categories(file, lists[0], findings)
-    pictures = read_images(file, subset, lists[1], max_pixels, findings)
-    read_boxes(file, lists[2], names, pictures, findings)
-    if not lists[1]:
+def read_coco(export: Source, path: str, subset: str, findings: Findings) -> Coco | None:
+    """Read one JSON file; None if it is not COCO, with a finding."""
+    file = path.removeprefix("annotations/")
+    if fault := name_fault(subset):
+        findings.fault(quote(file), f"its subset name {fault}; rename the subset")
+        return None
+    try:
+        content = parse_json(export.read(path))
+    except UserError as error:
+        findings.fault(file, str(error))
+        return None
+    try:
+        if not isinstance(content, dict):
+            raise UserError(f"is {quote(content)}, expected an object with images and so on")
+        coco = checked(Coco, content)
+    except UserError as error:
+        if is_instances(path):
+            findings.fault(file, str(error))
+        else:  # a JSON of any other name may be about something else
+            lists = ", ".join(Coco.model_fields)
+            findings.warn(file, f"is not COCO with the lists {lists}; left out")
+        return None
+    if not coco.images:
         findings.warn(file, "lists no images; the subset is left out")
-    return list(names.values()), [picture for picture in pictures.values() if picture]
+    return coco
+
+
+def entries(file: str, kind: str, values: list, findings: Findings) -> list[tuple[int, dict]]:
+    """Return the entries of a list by id, sorted; entries without a usable id become faults."""
+    found: dict[int, dict] = {}
+    for number, entry in enumerate(values, 1):
+        what = f"{kind} entry {number}"
+        if not isinstance(entry, dict):
+            findings.fault(file, f"{what} is {quote(entry)}, expected an object")
+        elif (key_id := as_int(entry.get("id"))) is None:
+            findings.fault(file, f"{what}: id is {given(entry, 'id')}, expected a whole number")
+        elif key_id in found:
+            name = entry.get("file_name", entry.get("name"))
+            named = f" ({quote(name)})" if name is not None else ""
+            findings.fault(file, f"{what}{named} has the duplicate id {key_id}{DUPLICATE_ID[kind]}")
+        else:
+            found[key_id] = entry
+    return sorted(found.items())
+
+
+def read_categories(file: str, values: list, findings: Findings) -> dict[int, str]:
+    """Return label names by category id, an empty one for an entry with a fault.
+
+    CVAT lists each sub-label of a skeleton, so one name may occur under several parents.
+    """
+    names: dict[int, str] = {}
+    parents: dict[str, set[str]] = defaultdict(set)
+    for category_id, entry in entries(file, "category", values, findings):
+        names[category_id] = ""
+        try:
+            category = checked(Category, entry)
+        except UserError as error:
+            findings.fault(file, str(error), category=category_id)
+            continue
+        name, parent = category.name, quote(category.supercategory or "")
+        if parent in parents[name]:
+            findings.fault(file, f"duplicate category name {quote(name)}", category=category_id)
+        parents[name].add(parent)
+        names[category_id] = name
+    for name, several in parents.items():
+        if len(several) > 1:
+            what = f"label {quote(name)} is listed under {len(several)} supercategories"
+            findings.warn(file, f"{what} ({', '.join(sorted(several)[:5])}); merged into one")
+    return names
 
 
 def read_images(
     file: str, subset: str, values: list, max_pixels: int, findings: Findings
-) -> dict[int, Picture | None]:
-    """Pictures by id, None for those with a fault, so that their boxes are not faults too."""
-    pictures: dict[int, Picture | None] = {}
-    taken: dict[str, int] = {}
+) -> dict[int, Image | None]:
+    """Return images by id, None for those with a fault, so that their boxes are not faults too."""
+    images: dict[int, Image | None] = {}
+    ids: dict[str, int] = {}
     for image_id, entry in entries(file, "image", values, findings):
-        name = entry.get("file_name")
-        width, height = whole(entry.get("width")), whole(entry.get("height"))
-        pictures[image_id] = None
-        if why := image_fault(entry, width, height, max_pixels):
-            findings.fault(file, why, image=image_id)
-        elif name in taken:
-            findings.fault(
-                file, f"duplicate file_name {shown(name)}, as image {taken[name]}", image=image_id
-            )
+        images[image_id] = None
+        try:
+            image = image_of(entry, max_pixels)
+        except UserError as error:
+            findings.fault(file, str(error), image=image_id)
+            continue
+        name = image.file_name
+        if name in ids:
+            what = f"duplicate file_name {quote(name)}, as image {ids[name]}"
+            findings.fault(file, what, image=image_id)
         else:
-            pictures[image_id] = Picture(file, subset, image_id, name, width, height)
-            taken[name] = image_id
-    return pictures
+            images[image_id] = Image(file, subset, image_id, name, image.width, image.height)
+            ids[name] = image_id
+    return images
 
 
-def image_fault(entry: dict, width: int | None, height: int | None, max_pixels: int) -> str | None:
-    """Why an entry of `images` is refused, or None."""
-    name = entry.get("file_name")
-    if not isinstance(name, str):
-        return f"file_name is {given(entry, 'file_name')}, expected a text"
-    if why := why_unsafe(name):
-        return f"file_name {shown(name)} {why}; expected a path below images/"
-    for key, value in (("width", width), ("height", height)):
-        if value is None or value < 1:
-            value = given(entry, key)
-            return f"{shown(name)}: {key} is {value}, expected a number of pixels from 1"
-    if width * height > max_pixels:
+def image_of(entry: dict, max_pixels: int) -> ImageEntry:
+    """Check an entry of `images`.
+
+    Raises:
+        UserError: all its faults.
+    """
+    try:
+        image = checked(ImageEntry, entry)
+    except UserError as error:
+        name = entry.get("file_name")
+        safe = isinstance(name, str) and not name_fault(name)
+        raise UserError(f"{quote(name)}: {error}" if safe else str(error)) from error
+    if image.width * image.height > max_pixels:
+        size = f"{quote(image.width)}x{quote(image.height)}"
         limit = f"{max_pixels} pixels (ingest.max_megapixels)"
-        return f"{shown(name)}: {shown(width)}x{shown(height)} is over the limit of {limit}"
-    return None
+        raise UserError(f"{quote(image.file_name)}: {size} is over the limit of {limit}")
+    return image
 
 
 def read_boxes(
     file: str,
     values: list,
     names: dict[int, str],
-    pictures: dict[int, Picture | None],
+    images: dict[int, Image | None],
     findings: Findings,
 ) -> None:
-    """Puts the box of each annotation into its picture."""
+    """Add the box of each annotation to its image."""
+    known = {"image_id": images, "category_id": names}
     for annotation_id, entry in entries(file, "annotation", values, findings):
-        ids = {key: whole(entry.get(key)) for key in ("image_id", "category_id")}
-        known = {"image_id": pictures, "category_id": names}
-        wrong = [key for key, value in ids.items() if value not in known[key]]
+        ids = {key: as_int(entry.get(key)) for key in known}
+        wrong = [key for key in known if ids[key] not in known[key]]
         for key in wrong:
-            what = f"{key} is {given(entry, key)}, expected the id of an entry of {LISTED[key]}"
+            what = f"{key} is {given(entry, key)}, expected the id of an entry of {LISTS[key]}"
             findings.fault(file, what, annotation=annotation_id)
-        picture = None if wrong else pictures[ids["image_id"]]
-        if picture:
-            label = names[ids["category_id"]]
-            box = read_box(entry, annotation_id, label, picture, findings)
-            picture.boxes += [box] if box else []
+        image = None if wrong else images[ids["image_id"]]
+        if image is None:
+            continue
+        try:
+            annotation = annotation_of(entry)
+        except UserError as error:
+            findings.fault(file, str(error), annotation=annotation_id)
+            continue
+        box = read_box(annotation, annotation_id, names[ids["category_id"]], image, findings)
+        image.boxes += [box] if box else []

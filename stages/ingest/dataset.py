@@ -1,43 +1,71 @@
-"""From records to annotations.json and report.json."""
+"""Write annotations.json and report.json, and warn of what is probably not meant."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from pathlib import Path, PurePosixPath
 from statistics import median
 
-from stages.ingest.findings import Findings, ordered
-from stages.ingest.images import Stored
-from stages.ingest.series import group_of
-from stages.ingest.types import Picture
+from stages.common.coco import LAST_NUMBER
+from stages.common.files import write_json
+from stages.ingest.boxes import Box, Image
+from stages.ingest.findings import Findings, in_order, quote
 
 # The finest grid on which a YOLOX model looks for boxes has cells of 8 px.
 SMALL_PX = 8
+# Training keeps this many boxes of a sample (stages/yolox/dataset.py) and drops the rest.
+MANY_BOXES = 120
+# Beyond it the short side shrinks below 40 px at an input of 640.
+MAX_ASPECT = 16
 
 
-def clean_coco(labels: list[str], pictures: list[Picture], stored: list[Stored]) -> dict:
-    """The clean COCO of stages/common/coco.py.
+def write_dataset(
+    folder: Path,
+    labels: list[str],
+    images: list[Image],
+    input_hw: tuple[int, int],
+    findings: Findings,
+) -> dict:
+    """Write annotations.json and report.json into a folder; return the former."""
+    coco = clean_coco(labels, images)
+    sizes_wh = sizes_at_input(coco, input_hw)
+    warn_labels(labels, images, findings)
+    warn_images(images, findings)
+    warn_small(sizes_wh, input_hw, findings)
+    write_json(folder / "annotations.json", coco)
+    write_json(folder / "report.json", report(coco, sizes_wh, input_hw, findings))
+    return coco
+
+
+def clean_coco(labels: list[str], images: list[Image]) -> dict:
+    """Return the clean COCO of stages/common/coco.py.
 
     Ids run from 1: categories by name, images by subset and file name, annotations by image
     and the id that they had. So the order of the export makes no difference.
     """
     category_ids = {label: index for index, label in enumerate(labels, 1)}
-    images, annotations = [], []
-    ranked = sorted(zip(pictures, stored, strict=True), key=lambda p: (p[0].subset, p[1].file_name))
-    for image_id, (picture, one) in enumerate(ranked, 1):
-        images.append(
+    coco = {
+        "info": {},
+        "categories": [{"id": index, "name": label} for label, index in category_ids.items()],
+        "images": [],
+        "annotations": [],
+    }
+    ranked = sorted(images, key=lambda image: (image.subset, image.file_name))
+    for image_id, image in enumerate(ranked, 1):
+        coco["images"].append(
             {
                 "id": image_id,
-                "file_name": one.file_name,
-                "width": picture.width,
-                "height": picture.height,
-                "sha256": one.sha256,
-                "dhash": one.dhash,
-                "subset": picture.subset,
-                "group": group_of(picture.path),
+                "file_name": image.file_name,
+                "width": image.width,
+                "height": image.height,
+                "sha256": image.sha256,
+                "dhash": image.dhash,
+                "subset": image.subset,
+                "group": group_of(image.path),
             }
         )
-        for box in picture.boxes:
-            annotations.append(
+        for box in image.boxes:
+            coco["annotations"].append(
                 {
-                    "id": len(annotations) + 1,
+                    "id": len(coco["annotations"]) + 1,
                     "image_id": image_id,
                     "category_id": category_ids[box.label],
                     "bbox": list(box.bbox_xywh),
@@ -45,51 +73,56 @@ def clean_coco(labels: list[str], pictures: list[Picture], stored: list[Stored])
                     "iscrowd": 0,
                 }
             )
-    categories = [{"id": index, "name": label} for label, index in category_ids.items()]
-    return {
-        "info": {},
-        "categories": categories,
-        "images": images,
-        "annotations": annotations,
-    }
+    return coco
 
 
-def report(coco: dict, input_hw: tuple[int, int], findings: Findings) -> dict:
-    """What report.json says: counts, box sizes, and what was repaired or deserves a look.
+def group_of(path: str) -> str:
+    """Return the series of an image: its path without suffix, `#` for the last number.
 
     Args:
-        input_hw: height and width of the model's input, for the sizes that it will see.
+        path: `<subset>/<folders>/<name>`.
+    """
+    name = PurePosixPath(path)
+    return str(name.with_name(LAST_NUMBER.sub("#", name.stem)))
+
+
+def report(
+    coco: dict,
+    sizes_wh: list[tuple[float, float]],
+    input_hw: tuple[int, int],
+    findings: Findings,
+) -> dict:
+    """Return the content of report.json: counts, box sizes, repairs and warnings.
+
+    Args:
+        sizes_wh: width and height of each box at the model's input, in px.
+        input_hw: height and width of that input.
     """
     names = {category["id"]: category["name"] for category in coco["categories"]}
     subset_of = {image["id"]: image["subset"] for image in coco["images"]}
     boxes = coco["annotations"]
-    per_class = Counter(names[box["category_id"]] for box in boxes)
-    images_of = Counter(subset_of.values())
-    boxes_of = Counter(subset_of[box["image_id"]] for box in boxes)
-    with_boxes = {box["image_id"] for box in boxes}
-    sizes_wh = sizes_at_input(coco, input_hw)
-    small = sum(min(size_wh) < SMALL_PX for size_wh in sizes_wh)
-    warn_small(small, len(boxes), input_hw, findings)
+    boxes_of_class = Counter(names[box["category_id"]] for box in boxes)
+    boxes_of_subset = Counter(subset_of[box["image_id"]] for box in boxes)
     return {
         "images": len(coco["images"]),
-        "images_without_boxes": len(coco["images"]) - len(with_boxes),
+        "images_without_boxes": len(subset_of.keys() - {box["image_id"] for box in boxes}),
         "boxes": len(boxes),
-        "classes": {name: per_class[name] for name in names.values()},
+        "classes": {name: boxes_of_class[name] for name in names.values()},
         "subsets": {
-            subset: {"images": images, "boxes": boxes_of[subset]}
-            for subset, images in images_of.items()
+            subset: {"images": images, "boxes": boxes_of_subset[subset]}
+            for subset, images in Counter(subset_of.values()).items()
         },
-        "box_px": spreads([box["bbox"][2:] for box in boxes]),
-        "box_px_at_input": spreads(sizes_wh),
-        "boxes_under_8px": small,
+        "box_px": spread([box["bbox"][2:] for box in boxes]),
+        "box_px_at_input": spread(sizes_wh),
+        "boxes_under_8px": count_small(sizes_wh),
         "input_hw": list(input_hw),
-        "repairs": ordered(findings.repairs),
-        "warnings": ordered(findings.warnings),
+        "repairs": in_order(findings.repairs),
+        "warnings": in_order(findings.warnings),
     }
 
 
 def sizes_at_input(coco: dict, input_hw: tuple[int, int]) -> list[tuple[float, float]]:
-    """Width and height of each box where its picture fills the model's input, in px."""
+    """Return width and height of each box if its image fills the model's input, in px."""
     scales = {
         image["id"]: min(input_hw[0] / image["height"], input_hw[1] / image["width"])
         for image in coco["images"]
@@ -100,21 +133,74 @@ def sizes_at_input(coco: dict, input_hw: tuple[int, int]) -> list[tuple[float, f
     ]
 
 
-def warn_small(small: int, boxes: int, input_hw: tuple[int, int], findings: Findings) -> None:
-    """One warning for all boxes that the model will hardly see."""
-    if small:
-        size = f"{SMALL_PX} px at the model's input {input_hw[0]}x{input_hw[1]}"
-        what = f"{small} of {boxes} boxes are smaller than {size}: they will hardly be learned"
-        findings.warn("annotations", f"{what}; raise model.input_hw")
+def count_small(sizes_wh: list[tuple[float, float]]) -> int:
+    return sum(min(size_wh) < SMALL_PX for size_wh in sizes_wh)
 
 
-def spreads(sizes_wh: list[tuple[float, float]]) -> dict[str, dict[str, float]]:
-    """Smallest, median and largest width and height in px, rounded to 0.01."""
+def spread(sizes_wh: list[tuple[float, float]]) -> dict[str, dict[str, float]]:
+    """Return smallest, median and largest width and height in px, rounded to 0.01."""
+    statistics = {"min": min, "median": median, "max": max}
+    widths, heights = zip(*sizes_wh, strict=True)
     return {
-        side: {
-            "min": round(min(values), 2),
-            "median": round(median(values), 2),
-            "max": round(max(values), 2),
-        }
-        for side, values in zip(("width", "height"), zip(*sizes_wh, strict=True), strict=True)
+        side: {name: round(function(values), 2) for name, function in statistics.items()}
+        for side, values in (("width", widths), ("height", heights))
     }
+
+
+def warn_labels(labels: list[str], images: list[Image], findings: Findings) -> None:
+    """Warn of labels without boxes and of labels that are nearly the same."""
+    used = {box.label for image in images for box in image.boxes}
+    groups = defaultdict(list)
+    for label in labels:
+        groups[normalize_label(label)].append(label)
+        if label not in used:
+            findings.warn("categories", f"label {quote(label)} has no boxes; it is kept")
+    for group in groups.values():
+        if len(group) > 1:
+            names = " and ".join(map(quote, group))
+            findings.warn("categories", f"labels {names} are nearly the same; are they one?")
+
+
+def normalize_label(label: str) -> str:
+    """Remove what people vary by mistake: case, spaces and punctuation."""
+    return "".join(filter(str.isalnum, label.casefold())) or label
+
+
+def warn_images(images: list[Image], findings: Findings) -> None:
+    """Warn of extreme shapes, too many boxes, equal boxes, and images with equal bytes."""
+    groups = defaultdict(list)
+    for image in images:
+        groups[image.sha256].append(image)
+        short, long = sorted((image.width, image.height))
+        named, ids = quote(image.name), {"image": image.source_id}
+        if long > MAX_ASPECT * short:
+            what = f"{named} is {image.width}x{image.height}: little is left at the input"
+            findings.warn(image.file, what, **ids)
+        if len(image.boxes) > MANY_BOXES:
+            what = f"{named} has {len(image.boxes)} boxes; training sees {MANY_BOXES} of them"
+            findings.warn(image.file, what, **ids)
+        warn_equal_boxes(image, findings)
+    for group in groups.values():
+        if len(group) > 1:
+            names = ", ".join(quote(image.path) for image in group[:5])
+            what = f"{len(group)} identical images: {names}; they stay in one split"
+            findings.warn(group[0].file, what, image=group[0].source_id)
+
+
+def warn_equal_boxes(image: Image, findings: Findings) -> None:
+    first: dict[tuple, Box] = {}
+    for box in image.boxes:
+        earlier = first.setdefault((box.label, box.bbox_xywh), box)
+        if earlier is not box:
+            what = f"same box and label as annotation {earlier.source_id}; both are kept"
+            findings.warn(image.file, what, annotation=box.source_id)
+
+
+def warn_small(
+    sizes_wh: list[tuple[float, float]], input_hw: tuple[int, int], findings: Findings
+) -> None:
+    """Add one warning for all boxes that the model will hardly see."""
+    if small := count_small(sizes_wh):
+        size = f"{SMALL_PX} px at the model's input {input_hw[0]}x{input_hw[1]}"
+        what = f"{small} of {len(sizes_wh)} boxes are smaller than {size}: they will hardly be "
+        findings.warn("annotations", f"{what}learned; raise model.input_hw")

@@ -1,5 +1,6 @@
-"""Faults, repairs and warnings of one run of `ingest`, collected instead of told one by one."""
+"""Collect faults, repairs and warnings, so that a run reports all of them at once."""
 
+import reprlib
 import sys
 from pathlib import Path
 
@@ -7,13 +8,25 @@ from stages.common.run import UserError
 
 MAX_FAULTS_SHOWN = 50
 MAX_NOTES_SHOWN = 10
+MAX_QUOTE = 200
+IDS = ("category", "image", "annotation")
+
+_repr = reprlib.Repr()
+_repr.maxlevel, _repr.maxstring, _repr.maxother = 2, 160, 160
+
+
+def quote(value: object) -> str:
+    """Show any untrusted value as short printable text, without line breaks and escape codes."""
+    text = "null" if value is None else _repr.repr(value)
+    text = text if len(text) <= MAX_QUOTE else text[:MAX_QUOTE] + "..."
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class Findings:
-    """What was found in an export, in the order in which it was met.
+    """Everything found in an export, in the order in which it was found.
 
-    `faults` make the export unusable; `repairs` say what was changed or left out; `warnings`
-    say what was kept as it is and deserves a look. `item` names the place by the ids of the
+    `faults` make the export unusable; `repairs` are values that were changed or left out;
+    `warnings` are values that were kept but are probably not meant. `ids` name the entry in the
     user's own file: `image=3`, `annotation=7` or `category=1`.
     """
 
@@ -22,17 +35,22 @@ class Findings:
         self.repairs: list[dict] = []
         self.warnings: list[dict] = []
 
-    def fault(self, file: str, what: str, **item: int) -> None:
-        self.faults.append(told({"file": file, **item, "what": what}))
+    def fault(self, file: str, what: str, **ids: int) -> None:
+        self.faults.append(as_line({"file": file, **ids, "what": what}))
 
-    def repair(self, file: str, what: str, **item: int) -> None:
-        self.repairs.append({"file": file, **item, "what": what})
+    def repair(self, file: str, what: str, **ids: int) -> None:
+        self.repairs.append({"file": file, **ids, "what": what})
 
-    def warn(self, file: str, what: str, **item: int) -> None:
-        self.warnings.append({"file": file, **item, "what": what})
+    def warn(self, file: str, what: str, **ids: int) -> None:
+        self.warnings.append({"file": file, **ids, "what": what})
 
-    def refuse_faults(self, export: Path) -> None:
-        """Ends the run if there is any fault.
+    def extend(self, other: "Findings") -> None:
+        self.faults += other.faults
+        self.repairs += other.repairs
+        self.warnings += other.warnings
+
+    def check_faults(self, export: Path) -> None:
+        """End the run if there is any fault.
 
         Raises:
             UserError: one line with the number of faults and the first 50 of them.
@@ -46,21 +64,20 @@ class Findings:
         raise UserError(f"{export}: {count}: {first}{rest}; correct the data and export it again")
 
     def print_notes(self) -> None:
-        """Prints repairs and warnings on stderr, one line each, at most ten."""
-        notes = ordered(self.warnings) + ordered(self.repairs)
+        """Print warnings and repairs on stderr, one line each, at most ten."""
+        notes = in_order(self.warnings) + in_order(self.repairs)
         for note in notes[:MAX_NOTES_SHOWN]:
-            print(told(note), file=sys.stderr)
+            print(as_line(note), file=sys.stderr)
         if len(notes) > MAX_NOTES_SHOWN:
             print(f"and {len(notes) - MAX_NOTES_SHOWN} more in report.json", file=sys.stderr)
 
 
-def told(note: dict) -> str:
-    """One finding as text: `instances_default.json: annotation 3: what`."""
-    items = [f"{key} {note[key]}: " for key in ("category", "image", "annotation") if key in note]
-    return f"{note['file']}: {''.join(items)}{note['what']}"
+def as_line(note: dict) -> str:
+    """Format a finding: `instances_default.json: annotation 3: what`."""
+    ids = "".join(f"{key} {note[key]}: " for key in IDS if key in note)
+    return f"{note['file']}: {ids}{note['what']}"
 
 
-def ordered(notes: list[dict]) -> list[dict]:
-    """By file, then ids, then text: the same whatever order the export had."""
-    ids = ("category", "image", "annotation")
-    return sorted(notes, key=lambda n: (n["file"], *(n.get(key, -1) for key in ids), n["what"]))
+def in_order(notes: list[dict]) -> list[dict]:
+    """Sort by file, ids and text, so that the order of the export makes no difference."""
+    return sorted(notes, key=lambda n: (n["file"], *(n.get(key, -1) for key in IDS), n["what"]))

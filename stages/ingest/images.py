@@ -1,8 +1,7 @@
-"""Checks all pictures on all cores and writes those that are whole.
+"""Check all images on all cores and write those that are whole.
 
-In:   Pictures and what reads their files
-Out:  <folder>/<subset>/<file_name>, byte for byte as given. A picture with an EXIF rotation is
-      turned once and written as <file_name>.png, since every later reader ignores EXIF.
+Written are <folder>/<subset>/<file_name>, byte for byte as given. An image with an EXIF rotation is
+rotated once and written as <file_name>.png, since every later reader ignores EXIF.
 
 The bytes that were checked are the bytes that are written, never a hard link to the original:
 DVC would make the user's own file read-only and one with its cache (measured, cache.type hardlink).
@@ -10,27 +9,49 @@ DVC would make the user's own file read-only and one with its cache (measured, c
 
 import errno
 import hashlib
+import io
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import threading
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
+from PIL import Image as PilImage
+from PIL import ImageOps, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 
 from stages.common.run import UserError
-from stages.ingest.decode import check_picture
-from stages.ingest.findings import Findings
+from stages.ingest.boxes import Image
+from stages.ingest.findings import Findings, quote
 from stages.ingest.limits import Limits
-from stages.ingest.names import shown
-from stages.ingest.types import Picture
-from stages.ingest.workers import PixelBudget, all_cores
 
+# Decided by content, whatever the name says. GIF, JPEG 2000, EXR and the like stay out: their
+# decoders have a record of vulnerabilities, and cameras do not write them.
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+SUFFIXES = {
+    "JPEG": ("jpg", "jpeg", "jpe", "jfif"),
+    "MPO": ("jpg", "jpeg", "mpo"),
+    "PNG": ("png",),
+    "BMP": ("bmp", "dib"),
+    "WEBP": ("webp",),
+    "TIFF": ("tif", "tiff"),
+}
+# Read by any OpenCV; rarer ones are tried on it here rather than in the middle of training.
+SURE_MODES = {"RGB", "RGBA", "L", "LA", "P", "1"}
+ORIENTATION_TAG = 0x0112
+# One column more than bits, since each bit compares two neighbors.
+GRID_WH = (17, 16)
+# Decoded at once on any number of cores: 300 MB in color. A larger image waits to be alone.
+PIXELS_AT_ONCE = 100_000_000
 # About three seconds on two cores; a bar for less is only noise.
-BAR_FROM_PICTURES = 1000
-# What a file system answers to a name that it cannot hold, for example one that differs from
-# another in case only; anything else, like a full disk, is no fault of the picture.
+BAR_FROM_IMAGES = 1000
+# Answers of a file system to a name that it cannot hold, for example one that differs from another
+# in case only; anything else, like a full disk, is not the image's fault.
 NAME_ERRORS = {
     errno.EEXIST,
     errno.EILSEQ,
@@ -41,122 +62,227 @@ NAME_ERRORS = {
 }
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A picture in the data set.
-
-    Attributes:
-        file_name: relative to the images folder, with '/'.
-        sha256: of the file as written.
-        dhash: of the picture as displayed.
-        turned: whether an EXIF rotation was applied.
-        warnings: what a person should know about it.
-    """
-
-    file_name: str
-    sha256: str
-    dhash: str
-    turned: bool
-    warnings: list[str]
-
-
-def store_pictures(
-    pictures: list[Picture],
-    readers: list[Callable[[], bytes]],
-    folder: Path,
-    limits: Limits,
-    findings: Findings,
-) -> list[Stored]:
-    """Checks and writes all pictures.
+def store_images(images: list[Image], folder: Path, limits: Limits, findings: Findings) -> None:
+    """Check and write all images, and set their `file_name`, `sha256` and `dhash`.
 
     Args:
-        pictures: the entries of the JSON.
-        readers: for each of them what reads its file.
+        images: each with its `read`.
         folder: where the subset folders go.
-        findings: takes a fault for each picture that is refused.
-
-    Returns:
-        One Stored for each picture that was admitted, in their order.
+        findings: takes a fault for each image that is refused.
 
     Raises:
         OSError: the disk is full or the like.
     """
     budget = PixelBudget()
 
-    def store(picture: Picture, read: Callable[[], bytes]) -> Stored | UserError:
-        with budget.claim(picture.width * picture.height):
+    def store(image: Image) -> Findings:
+        found = Findings()
+        with budget.claim(image.width * image.height):
             try:
-                return store_one(read(), picture, folder, limits.max_pixels)
-            except UserError as refusal:
-                return refusal
+                store_image(image, folder, limits.max_pixels, found)
+            except UserError as error:
+                what = f"{quote(image.name)} {error}"
+                found.fault(image.file, what, image=image.source_id)
+        return found
 
-    admitted = []
-    with all_cores() as pool:
-        outcomes = with_bar(pool.map(store, pictures, readers), len(pictures))
-        for picture, outcome in zip(pictures, outcomes, strict=True):
-            if isinstance(outcome, UserError):
-                what = f"{shown(picture.name)} {outcome}"
-                findings.fault(picture.file, what, image=picture.source_id)
-            else:
-                admitted.append(outcome)
-                note(picture, outcome, findings)
-    if not findings.faults:
-        warn_identical(pictures, admitted, findings)
-    return admitted
-
-
-def with_bar(outcomes: Iterator, total: int) -> Iterable:
-    """The same outcomes, with a progress bar on a terminal where there are many."""
-    return track(
-        outcomes,
-        description="checking pictures",
-        total=total,
-        console=Console(stderr=True),
-        transient=True,
-        disable=total < BAR_FROM_PICTURES or not sys.stderr.isatty(),
-    )
+    with thread_pool() as pool:
+        for found in track(
+            pool.map(store, images),
+            description="checking images",
+            total=len(images),
+            console=Console(stderr=True),
+            transient=True,
+            disable=len(images) < BAR_FROM_IMAGES or not sys.stderr.isatty(),
+        ):
+            findings.extend(found)
 
 
-def note(picture: Picture, stored: Stored, findings: Findings) -> None:
-    """Passes on what a person should know about one admitted picture."""
-    for warning in stored.warnings:
-        what = f"{shown(picture.name)}: {warning}"
-        findings.warn(picture.file, what, image=picture.source_id)
-    if stored.turned:
-        what = f"{shown(picture.name)}: turned upright by its EXIF tag, stored as PNG"
-        findings.repair(picture.file, what, image=picture.source_id)
+class PixelBudget:
+    """Bound the pixels decoded at once, so that memory is the same on 2 cores and on 64."""
+
+    def __init__(self) -> None:
+        self.free = PIXELS_AT_ONCE
+        self.changed = threading.Condition()
+
+    @contextmanager
+    def claim(self, pixels: int) -> Iterator[None]:
+        pixels = min(pixels, PIXELS_AT_ONCE)
+        with self.changed:
+            self.changed.wait_for(lambda: self.free >= pixels)
+            self.free -= pixels
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.free += pixels
+                self.changed.notify_all()
 
 
-def store_one(data: bytes, picture: Picture, folder: Path, max_pixels: int) -> Stored:
-    """Checks one picture and writes it.
+@contextmanager
+def thread_pool() -> Iterator[ThreadPoolExecutor]:
+    """Yield a thread per core: Pillow, zlib and hashlib release the GIL while they work.
+
+    Interrupted, it drops what is queued and waits for what runs, so that nothing is written
+    into a temporary folder that is being deleted.
+    """
+    pool = ThreadPoolExecutor()
+    # The decoders' own messages name no file; check_image reports what matters.
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # Pillow's own limit would override a higher one in params.yaml.
+    pillow_max_pixels, PilImage.MAX_IMAGE_PIXELS = PilImage.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        cv2.utils.logging.setLogLevel(level)
+        PilImage.MAX_IMAGE_PIXELS = pillow_max_pixels
+
+
+def store_image(image: Image, folder: Path, max_pixels: int, findings: Findings) -> None:
+    """Check one image and write it.
 
     Raises:
-        UserError: it is no whole picture of the expected size, or its name cannot be written.
+        UserError: it is not a whole image of the expected size, or its name cannot be written.
         OSError: the disk is full or the like.
     """
-    checked = check_picture(data, picture, max_pixels)
-    file_name = picture.path + (".png" if checked.turned else "")
-    target = folder / file_name
+    data = check_image(image.read(), image, max_pixels, findings)
+    target = folder / image.file_name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # "x": where the file system ignores case, two names may turn out to be one file.
+        # "x": if the file system ignores case, two names may turn out to be one file.
         with target.open("xb") as out:
-            out.write(checked.data)
+            out.write(data)
     except OSError as error:
         if error.errno not in NAME_ERRORS:
             raise
         raise UserError(f"cannot be written: {error.strerror}; rename it") from error
-    sha256 = hashlib.sha256(checked.data).hexdigest()
-    return Stored(file_name, sha256, checked.dhash, checked.turned, checked.warnings)
+    image.sha256 = hashlib.sha256(data).hexdigest()
 
 
-def warn_identical(pictures: list[Picture], stored: list[Stored], findings: Findings) -> None:
-    """One warning for each group of pictures with equal bytes."""
-    groups = defaultdict(list)
-    for picture, one in zip(pictures, stored, strict=True):
-        groups[one.sha256].append(picture)
-    for group in groups.values():
-        if len(group) > 1:
-            names = ", ".join(shown(picture.path) for picture in group[:5])
-            what = f"{len(group)} identical pictures: {names}; they count as one in a fair split"
-            findings.warn(group[0].file, what, image=group[0].source_id)
+def check_image(data: bytes, image: Image, max_pixels: int, findings: Findings) -> bytes:
+    """Decode an image whole, compare it with the JSON, and set its `file_name` and `dhash`.
+
+    Returns:
+        The bytes to store: as given, or a PNG if EXIF asks for a rotation.
+
+    Raises:
+        UserError: it is of another format, damaged, too large, or of another size; the message
+            continues the name of the file.
+    """
+    try:
+        with PilImage.open(io.BytesIO(data), formats=FORMATS) as opened:
+            check_size(opened, image, max_pixels)
+            warn_unusual(opened, data, image, findings)
+            image.file_name = image.path
+            if orientation(opened) not in range(2, 9):
+                image.dhash = dhash(decode_gray(opened, data))
+                return data
+            upright = rotate_upright(opened)
+            what = f"{quote(image.name)}: rotated upright by its EXIF tag, stored as PNG"
+            findings.repair(image.file, what, image=image.source_id)
+            image.file_name += ".png"
+            image.dhash = dhash(to_gray(upright))
+            png = io.BytesIO()
+            upright.save(png, format="PNG")
+            return png.getvalue()
+    except UserError:
+        raise
+    except UnidentifiedImageError as error:
+        what = "is in none of the formats JPEG, PNG, BMP, WebP, TIFF" if data else "has 0 bytes"
+        raise UserError(f"{what}; replace it") from error
+    # Pillow's decoders answer damaged files with OSError, SyntaxError, struct.error and others.
+    except Exception as error:
+        raise UserError(
+            f"cannot be decoded, truncated or damaged ({error}); copy it again"
+        ) from error
+
+
+def orientation(opened: PilImage.Image) -> int:
+    """Return the EXIF orientation, 1 (upright) to 8."""
+    return opened.getexif().get(ORIENTATION_TAG, 1)
+
+
+def check_size(opened: PilImage.Image, image: Image, max_pixels: int) -> None:
+    """Compare the size in the image's header, as displayed, with the JSON's."""
+    if opened.width * opened.height > max_pixels:
+        limit = f"the limit is {max_pixels} (ingest.max_megapixels)"
+        raise UserError(f"has {opened.width}x{opened.height} pixels, {limit}")
+    size = opened.size
+    # Pillow shows TIFF upright already.
+    if opened.format != "TIFF" and orientation(opened) in range(5, 9):
+        size = opened.size[::-1]
+    if size != (image.width, image.height):
+        rotated = "" if size == opened.size else " when rotated upright by its EXIF tag"
+        raise UserError(
+            f"has {size[0]}x{size[1]} pixels{rotated}, the JSON says "
+            f"{image.width}x{image.height}; was it resized or rotated after labeling?"
+        )
+
+
+def warn_unusual(opened: PilImage.Image, data: bytes, image: Image, findings: Findings) -> None:
+    """Add warnings for what is unusual about a file but no reason to refuse it."""
+    notes = []
+    suffix = image.name.rpartition(".")[2].lower()
+    if suffix not in SUFFIXES[opened.format]:
+        notes.append(f"content is {opened.format} under a name that ends in {suffix[:20]!r}")
+    if opened.format != "MPO" and getattr(opened, "n_frames", 1) > 1:
+        notes.append(f"holds {opened.n_frames} pages or frames; only the first is used")
+    deep_png = opened.format == "PNG" and data[24] == 16
+    if deep_png or opened.mode.startswith(("I", "F")):
+        notes.append("more than 8 bits a channel; only the high byte is used")
+    for note in notes:
+        findings.warn(image.file, f"{quote(image.name)}: {note}", image=image.source_id)
+
+
+def rotate_upright(opened: PilImage.Image) -> PilImage.Image:
+    """Rotate as the EXIF tag asks, into a mode that PNG has."""
+    upright = ImageOps.exif_transpose(opened)
+    if upright.mode not in SURE_MODES | {"I;16"}:
+        upright = upright.convert("RGB")
+    # A fresh info dictionary: neither EXIF nor XMP may ask for the rotation a second time.
+    upright.info = {}
+    return upright
+
+
+def decode_gray(opened: PilImage.Image, data: bytes) -> PilImage.Image:
+    """Decode to the last row, so that truncated data raises.
+
+    Returns:
+        The image in 8-bit gray, a JPEG at down to an eighth of its size.
+    """
+    if opened.format == "PNG":
+        # Pillow stops at the last row; libpng reads on, and takes 4 GB for a chunk that claims it.
+        with PilImage.open(io.BytesIO(data)) as chunks:
+            chunks.verify()
+    sure = opened.mode in SURE_MODES and opened.format in ("JPEG", "MPO", "PNG")
+    width, height = opened.size
+    if opened.format in ("JPEG", "MPO"):
+        # An eighth of the size: libjpeg reads every coefficient but skips most of the arithmetic.
+        opened.draft("L", GRID_WH)
+    opened.load()
+    if sure:
+        return to_gray(opened)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels_bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if pixels_bgr is None or pixels_bgr.shape[:2] != (height, width):
+        raise UserError("cannot be read by OpenCV; save it as JPEG or 8-bit PNG")
+    return PilImage.fromarray(cv2.cvtColor(pixels_bgr, cv2.COLOR_BGR2GRAY))
+
+
+def to_gray(decoded: PilImage.Image) -> PilImage.Image:
+    """Convert to 8-bit gray; of 16 bits the high byte counts, as for every later reader."""
+    if decoded.mode == "I;16":
+        return PilImage.fromarray((np.asarray(decoded) >> 8).astype(np.uint8))
+    return decoded.convert("L")
+
+
+def dhash(gray: PilImage.Image) -> str:
+    """Return a difference hash of 256 bits, 64 hex digits, first bit first.
+
+    Each bit says whether a cell of a grid of 17 x 16 mean values is darker than the next one
+    to its right.
+    """
+    cells = np.asarray(gray.resize(GRID_WH, PilImage.Resampling.BOX))
+    return np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes().hex()
