@@ -50,17 +50,14 @@ def test_boxes_are_as_exact_in_bfloat16_as_their_convolutions(models, canvas_bgr
     assert tail and set(tail) == {"f32"}
 
 
-@pytest.mark.parametrize("file", ["yolox.onnx", "ir", "int8", "int8/yolox.xml"])
-def test_a_model_knows_its_labels_and_input(models, file):
-    backend = load_backend(models / file)
-    assert (backend.labels, backend.input_hw) == (["a b", "c", "ü"], (64, 96))
-
-
 @pytest.mark.parametrize(
-    ("file", "precision"), [("yolox.onnx", "f32"), ("ir", "f32"), ("int8", "i8+f32")]
+    ("file", "precision"),
+    [("yolox.onnx", "f32"), ("ir", "f32"), ("int8", "i8+f32"), ("int8/yolox.xml", "i8+f32")],
 )
-def test_precision_is_read_back(models, file, precision):
-    assert load_backend(models / file, "f32").precision == precision
+def test_a_model_knows_its_labels_input_and_precision(models, file, precision):
+    backend = load_backend(models / file, "f32")
+    assert (backend.labels, backend.input_hw) == (["a b", "c", "ü"], (64, 96))
+    assert backend.precision == precision
 
 
 @pytest.mark.slow
@@ -90,19 +87,16 @@ def test_stages_write_the_same_bytes_again(models, tiny_dataset, tmp_path, run_s
 
 def test_the_onnx_file_names_no_path_of_this_machine(models):
     content = (models / "yolox.onnx").read_bytes()
-    assert b"site-packages" not in content
-    assert b".py" not in content
+    assert b"site-packages" not in content and b".py" not in content
 
 
 def test_an_export_that_differs_is_refused_and_leaves_nothing(
     tiny_pth, tiny_dataset, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(export, "LIMIT", Difference(0.0, 0.0, 0.0, 0.0))
+    frames = tiny_dataset / "split/val.json", tiny_dataset / "dataset"
     with pytest.raises(UserError, match="ONNX is not the model"):
-        export.main(
-            tiny_pth, tiny_dataset / "split/val.json", tiny_dataset / "dataset",
-            tmp_path / "yolox.onnx",
-        )  # fmt: skip
+        export.main(tiny_pth, *frames, tmp_path / "yolox.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -115,33 +109,35 @@ def test_detector_clips_boxes_and_names_labels(models, tiny_dataset):
     assert (np.diff(found.confidence) <= 0).all()
 
 
+def text(path, models):
+    path.write_text("not a model")
+
+
+def without_bin(path, models):
+    shutil.copy(models / "ir/yolox.xml", path)
+
+
+def foreign(path, models):
+    proto = onnx.load(models / "yolox.onnx")
+    onnx.helper.set_model_props(proto, {"labels": json.dumps(["one"])})
+    onnx.save(proto, path)
+
+
 @pytest.mark.parametrize(
-    "damage",
-    [
-        "missing.xml",
-        "missing.onnx",
-        "text.xml",
-        "text.onnx",
-        "model.pt",
-        "no_bin.xml",
-        "foreign.onnx",
-    ],
-)
-def test_unusable_models_are_refused(models, tmp_path, damage):
-    path = tmp_path / damage
-    if damage.startswith("text"):
-        path.write_text("not a model")
-    elif damage == "model.pt":
-        path.write_bytes(b"")
-    elif damage == "no_bin.xml":
-        shutil.copy(models / "ir/yolox.xml", path)
-    elif damage == "foreign.onnx":
-        proto = onnx.load(models / "yolox.onnx")
-        onnx.helper.set_model_props(proto, {"labels": json.dumps(["one"])})
-        onnx.save(proto, path)
-    with pytest.raises(ModelError) as refusal:
-        load_backend(path)
-    assert damage in str(refusal.value)
+    ("name", "write"),
+    [("missing.xml", None), ("missing.onnx", None), ("text.xml", text), ("text.onnx", text),
+     ("model.pt", text), ("no_bin.xml", without_bin), ("foreign.onnx", foreign)],
+)  # fmt: skip
+def test_unusable_models_are_refused(models, tmp_path, name, write):
+    if write:
+        write(tmp_path / name, models)
+    loaders = [load_backend]
+    if name != "model.pt":
+        loaders.append(OnnxBackend if name.endswith("onnx") else OpenVinoBackend)
+    for load in loaders:
+        with pytest.raises(ModelError) as refusal:
+            load(tmp_path / name)
+        assert name in str(refusal.value)
 
 
 def external(proto):
@@ -181,11 +177,9 @@ def test_an_onnx_file_that_export_did_not_write_never_reaches_openvino(
     proto = onnx.load(models / "yolox.onnx")
     change(proto)
     onnx.save(proto, tmp_path / "yolox.onnx")
+    frames = tiny_dataset / "split/val.json", tiny_dataset / "dataset"
     with pytest.raises(UserError, match=said):
-        ir.main(
-            tmp_path / "yolox.onnx", tiny_dataset / "split/val.json", tiny_dataset / "dataset",
-            tmp_path / "ir",
-        )  # fmt: skip
+        ir.main(tmp_path / "yolox.onnx", *frames, tmp_path / "ir")
     assert not (tmp_path / "ir").exists()
 
 
@@ -205,19 +199,20 @@ class Harmful:
         return print, ("run by a weights file",)
 
 
-@pytest.mark.parametrize("content", [Harmful(), {"model": Harmful()}, {"model": {"a": 1}}, {}, [1]])
-def test_weights_that_hold_more_than_tensors_are_refused(tmp_path, capsys, content):
-    torch.save(content, tmp_path / "weights.pth")
+@pytest.mark.parametrize(
+    "content",
+    [Harmful(), {"model": Harmful()}, {"model": {"a": 1}}, {}, [1],
+     b"", b"text", pickle.dumps({"model": 1}, protocol=2)],
+)  # fmt: skip
+def test_weights_that_are_damaged_or_hold_more_than_tensors_are_refused(tmp_path, capsys, content):
+    path = tmp_path / "weights.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
     with pytest.raises(UserError, match=r"weights\.pth"):
-        read_pth(tmp_path / "weights.pth")
+        read_pth(path)
     assert "run by" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("content", [b"", b"text", pickle.dumps({"model": 1}, protocol=2)])
-def test_damaged_weights_are_refused(tmp_path, content):
-    (tmp_path / "weights.pth").write_bytes(content)
-    with pytest.raises(UserError, match=r"weights\.pth"):
-        read_pth(tmp_path / "weights.pth")
 
 
 def test_pretrained_weights_of_other_classes_give_all_but_the_class_layers(tiny_pth, tiny_weights):
@@ -237,9 +232,3 @@ def test_pretrained_weights_of_another_architecture_are_refused(tiny_pth, tiny_w
     )
     with pytest.raises(UserError, match="does not fit the model"):
         start_from(model, tiny_pth)
-
-
-@pytest.mark.parametrize("backend", [OnnxBackend, OpenVinoBackend])
-def test_a_missing_file_is_no_crash(tmp_path, backend):
-    with pytest.raises(ModelError):
-        backend(tmp_path / "missing")

@@ -5,8 +5,6 @@ import re
 import pytest
 from conftest import ROOT
 
-from stages.common.run import UserError
-from stages.conversion.toolchain import check_toolchain
 from tools.params_file import write_params
 
 
@@ -21,17 +19,14 @@ def test_both_toolchains_share_what_they_are_not_about(package):
 
 
 def test_the_old_toolchain_is_the_last_that_had_openvino_dev():
-    packages = locked("openvino-dev")
     wanted = {"openvino-dev": "2024.6.0", "openvino": "2024.6.0", "nncf": "2.14.1"}
-    assert {name: packages[name] for name in wanted} == wanted
+    assert locked("openvino-dev").items() >= wanted.items()
 
 
-def test_a_toolchain_that_is_not_installed_is_refused(elsewhere, run_stage, tmp_path):
-    check_toolchain("openvino")
-    with pytest.raises(UserError, match="run make repro TOOLCHAIN=openvino-dev"):
-        check_toolchain("openvino-dev")
+def test_a_toolchain_that_is_not_installed_is_refused(run_stage, tmp_path):
     write_params(tmp_path, {"toolchain": "openvino-dev"})
     done = run_stage("ir", "yolox.onnx", "val.json", "dataset", "ir", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("ir: params.yaml says toolchain: openvino-dev, but this is")
+    assert done.stderr.endswith("run make repro TOOLCHAIN=openvino-dev\n")
     assert not (tmp_path / "ir").exists()
