@@ -1,9 +1,11 @@
-"""Draws the data set that the project works with until you bring your own.
+"""Generate the demo data set, which the project uses until you bring your own.
 
-In: section `synthesize` of params.yaml. Out: a zip as CVAT exports it ("COCO 1.0") with generated
-road scenes and their licence plates. The same parameters give the same bytes.
+In:   section `synthesize` of params.yaml
+Out:  data/synthetic.zip   road scenes and their license plates, like a CVAT "COCO 1.0" export
 
-    python -m stages.synthesize data/synthetic.zip
+The same parameters give the same bytes.
+
+Run:  python -m stages.synthesize data/synthetic.zip
 """
 
 import json
@@ -29,12 +31,12 @@ HEADER = {
 
 
 def main(out: Path) -> None:
-    """Draw road scenes with licence plates into OUT, a zip like a CVAT "COCO 1.0" export."""
+    """Draw road scenes with license plates into OUT, a zip like a CVAT "COCO 1.0" export."""
     params = load_params().synthesize
     images, annotations = [], []
     with atomic_path(out) as tmp, ZipFile(tmp, "w") as export:
         for index in progress(range(params.images), "drawing scenes"):
-            # Seeded one by one, so that a scene does not depend on how many are drawn.
+            # One seed per scene: a scene does not depend on the number of scenes.
             rng = np.random.default_rng([params.seed, index])
             image_bgr, plates = draw_scene(rng, params.image_hw)
             images.append(image_entry(index, params.image_hw))
@@ -46,7 +48,7 @@ def main(out: Path) -> None:
 
 
 def image_entry(index: int, image_hw: tuple[int, int]) -> dict:
-    """How CVAT describes the picture at a position, counted from 0."""
+    """Return the entry that CVAT writes for an image; `index` counts from 0."""
     return {
         "id": index + 1,
         "width": image_hw[1],
@@ -60,7 +62,7 @@ def image_entry(index: int, image_hw: tuple[int, int]) -> dict:
 
 
 def plate_entries(plates: list[Plate], image_id: int, first_id: int) -> list[dict]:
-    """How CVAT describes the rectangles of one picture."""
+    """Return the annotations that CVAT writes for the plates of one image."""
     entries = []
     for number, plate in enumerate(plates, start=first_id):
         x0, y0, x1, y1 = (round(value, 2) for value in plate.box_xyxy)
@@ -81,12 +83,12 @@ def plate_entries(plates: list[Plate], image_id: int, first_id: int) -> list[dic
 
 
 def jpeg(image_bgr: np.ndarray) -> bytes:
-    """An image, BGR uint8 [H, W, 3], as the bytes of a JPEG file."""
+    """Encode an image, BGR uint8 [height, width, 3], as JPEG."""
     return cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
 def _add(export: ZipFile, name: str, content: bytes) -> None:
-    """Store a member without anything that differs between two runs or two systems."""
+    """Store a member with fixed time and system, so that equal content gives equal bytes."""
     member = ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
     member.create_system = 3
     member.external_attr = 0o644 << 16

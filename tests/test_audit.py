@@ -1,23 +1,23 @@
-"""The page by which a data set is looked at: measures, doubts, and what stands on it."""
+"""The audit page: measures, suspicious boxes, and the content of the page."""
 
 import re
 
 import cv2
 import numpy as np
 import pytest
-import yaml
 
 from stages.audit.crops import FRAME_PX, close_up, view
-from stages.audit.measures import class_rows, measure, sides_met, spread, too_small
-from stages.audit.summary import verdict
-from stages.audit.suspicious_boxes import doubts, oddest
+from stages.audit.measures import class_rows, count_splits, measure, spread, too_small
+from stages.audit.summary import summarize
+from stages.audit.suspicious_boxes import find_suspicious_boxes, select_suspicious
 from stages.audit.thumbnails import frames
 from stages.common.files import write_json
+from tools.params_file import write_params
 
 WIDE = "{:.1f} times as wide as the median of plate"
 SHAPE = "unusual shape: width to height {:.2f}, median of plate 4.00"
 PLACE = "centre at {}% of the height, median 52%"
-TWINS = "1 pair of pictures looks the same; "
+PAIR = "1 pair of images looks the same; "
 HOSTILE = "<script>alert('x')</script>"
 USUAL = [400, 300, 100, 25]
 
@@ -59,9 +59,11 @@ def test_size_at_the_input(case, frame_wh, input_hw, bbox, size_wh, small):
 def test_counts_of_classes_and_sides():
     coco = dataset([(1, 0, USUAL), (1, 0, USUAL), (2, 0, USUAL), (3, 1, USUAL)],
                    labels=("a", "b", "c"), images=4)  # fmt: skip
-    sides = ["train", "val", "train", "left out"]
-    assert sides_met(sides) == {"train": 2, "val": 1, "left out": 1}
-    assert [tuple(row.values()) for row in class_rows(measure(coco, (320, 544)), "abc", sides)] == [
+    splits = ["train", "val", "train", "left out"]
+    assert count_splits(splits) == {"train": 2, "val": 1, "left out": 1}
+    assert [
+        tuple(row.values()) for row in class_rows(measure(coco, (320, 544)), "abc", splits)
+    ] == [
         ("a", 3, 2, {"train": 2, "val": 1, "left out": 0}),
         ("b", 1, 1, {"train": 1, "val": 0, "left out": 0}),
         ("c", 0, 0, {"train": 0, "val": 0, "left out": 0}),
@@ -89,26 +91,28 @@ def test_counts_of_classes_and_sides():
 def test_reasons_to_check_a_box(case, bbox, reasons):
     # The input is half the frame; the median box is USUAL.
     boxes = measure(dataset([(1, 0, USUAL)] * 30 + [(1, 0, bbox)]), (300, 500))
-    found = [doubt for doubt in doubts(boxes, ["plate"]) if doubt.row == 30]
+    found = [
+        suspicion for suspicion in find_suspicious_boxes(boxes, ["plate"]) if suspicion.row == 30
+    ]
     assert len(found) == len(reasons)
     for reason in reasons:
-        assert any(doubt.reason.startswith(reason) for doubt in found), (reason, found)
-    assert all(doubt.times > 1 for doubt in found)
+        assert any(suspicion.reason.startswith(reason) for suspicion in found), (reason, found)
+    assert all(suspicion.times > 1 for suspicion in found)
 
 
 def test_a_rare_class_has_no_usual_box_and_a_normal_one_few_odd_ones():
     rare = measure(dataset([(1, 0, USUAL)] * 18 + [(1, 0, [400, 20, 300, 30])]), (300, 500))
-    assert doubts(rare, ["plate"]) == []
+    assert find_suspicious_boxes(rare, ["plate"]) == []
     rng = np.random.default_rng(0)
     normal = [(1, 0, [400, 300 + 30 * a, 100 * np.exp(0.3 * b), 25 * np.exp(0.1 * c)])
               for a, b, c in rng.normal(size=(5000, 3))]  # fmt: skip
-    assert len(doubts(measure(dataset(normal), (600, 1000)), ["plate"])) <= 5
+    assert len(find_suspicious_boxes(measure(dataset(normal), (600, 1000)), ["plate"])) <= 5
 
 
 def test_the_oddest_come_first_and_every_kind_is_shown():
     tiny = [(1, 0, [400, 300, 5, 5 - i / 100]) for i in range(10)]
     boxes = measure(dataset([*tiny, (1, 0, [0, 0, 900, 590])]), (300, 500))
-    shown = oddest(doubts(boxes, ["plate"]), 4)
+    shown = select_suspicious(find_suspicious_boxes(boxes, ["plate"]), 4)
     assert list(shown) == [9, 8, 7, 10]
     assert [own[0].kind for own in shown.values()] == ["tiny", "tiny", "tiny", "huge"]
     times = [own[0].times for own in shown.values()]
@@ -133,7 +137,7 @@ def test_the_choice_is_spread(case, groups, count, chosen):
 def test_frames_have_boxes_and_come_in_the_order_of_their_groups():
     coco = dataset([(image, 0, USUAL) for image in (2, 3, 3, 4)], images=5)
     shown = frames(coco, measure(coco, (300, 500)), ["train"] * 4 + ["val"], 9)
-    assert [(tile.title, tile.shot.rows) for tile in shown] == [
+    assert [(thumbnail.title, thumbnail.crop.rows) for thumbnail in shown] == [
         ("default/f2.png", (0,)),
         ("default/f4.png", (3,)),
         ("default/f3.png", (1, 2)),
@@ -158,11 +162,11 @@ def test_boxes_are_drawn_where_they_are():
     boxes = measure(coco, (300, 500))
     black = np.zeros((600, 1000, 3), np.uint8)
     [frame] = frames(coco, boxes, ["train"], 1)
-    for shot, (x0, y0, x1, y1) in (
-        (frame.shot, np.array([400, 200, 600, 300]) * FRAME_PX / 1000),
+    for crop, (x0, y0, x1, y1) in (
+        (frame.crop, np.array([400, 200, 600, 300]) * FRAME_PX / 1000),
         (close_up(boxes, 0), (60, 90, 180, 150)),
     ):
-        drawn = np.argwhere(view(black, shot, boxes, [""], ["#ff0000"])[..., 2] > 200)
+        drawn = np.argwhere(view(black, crop, boxes, [""], ["#ff0000"])[..., 2] > 200)
         assert np.abs([*drawn.min(0), *drawn.max(0)] - np.array([y0, x0, y1, x1])).max() <= 1
 
 
@@ -171,25 +175,27 @@ def test_boxes_are_drawn_where_they_are():
     [
         ("all well", {}, ["Nothing stands out."]),
         ("not in train", {"on": (0, 1)}, ["No box in train of plate: not learned."]),
-        ("not in val", {"on": (1, 0)}, ["No box in val of plate: nothing judges it."]),
-        ("twins apart", {"pair": ["train", "val"]}, [TWINS + "on two sides at least 1: "]),
-        ("twins together", {"pair": ["val", "val"]}, [TWINS + "none of the closest 1 is on two"]),
-        ("a twin left out", {"pair": ["train", "left out"]}, [TWINS + "none of the closest 1"]),
+        ("not in val", {"on": (1, 0)}, ["No box in val of plate: not measured."]),
+        ("pair in two splits", {"pair": ["train", "val"]}, [PAIR + "in two splits at least 1: "]),
+        ("pair in one split", {"pair": ["val", "val"]}, [PAIR + "none of the closest 1 is in two"]),
+        ("pair left out", {"pair": ["train", "left out"]}, [PAIR + "none of the closest 1"]),
         ("small", {"bbox": [400, 300, 60, 15]},
          ["1 of 1 boxes (100.0%) have a side under 8 px", "Boxes to check by eye: 1 (tiny 1);"]),
         ("no label", {"images": 3}, ["2 of 3 images have no box"]),
-        ("left out", {"side": "left out"}, ["1 of 1 images are on no side"]),
+        ("left out", {"side": "left out"}, ["1 of 1 images are left out of all splits"]),
     ],
 )  # fmt: skip
-def test_verdict(case, change, said):
+def test_summary(case, change, said):
     coco = dataset([(1, 0, change.get("bbox", USUAL))], images=change.get("images", 1))
     boxes = measure(coco, (300, 500))
-    on_side = dict(zip(("train", "val"), change.get("on", (1, 1)), strict=True))
-    table = [{"label": "plate", "sides": on_side}]
+    in_split = dict(zip(("train", "val"), change.get("on", (1, 1)), strict=True))
+    table = [{"label": "plate", "splits": in_split}]
     pairs = [{"splits": change["pair"]}] if "pair" in change else []
-    twins = {"near_duplicate_pairs": len(pairs), "near_duplicates": pairs}
-    sides = [change.get("side", "train")]
-    sentences = verdict(coco, boxes, table, sides, twins, doubts(boxes, ["plate"]))
+    split_report = {"near_duplicate_pairs": len(pairs), "near_duplicates": pairs}
+    splits = [change.get("side", "train")]
+    sentences = summarize(
+        coco, boxes, table, splits, split_report, find_suspicious_boxes(boxes, ["plate"])
+    )
     assert [one[: len(start)] for one, start in zip(sentences, said, strict=True)] == said
 
 
@@ -209,10 +215,9 @@ def folder(tmp_path):
     for side, images in {"train": coco["images"][:4], "val": coco["images"][4:]}.items():
         write_json(tmp_path / f"split/{side}.json", {**coco, "images": images})
     pair = {"images": ["default/f1.png", "default/f6.png"], "bits": 12, "splits": ["train", "val"]}
-    twins = {"near_duplicates": [pair], "near_duplicate_pairs": 1}
-    write_json(tmp_path / "split/report.json", twins)
-    params = {"data": {"export": "x.zip"}, "model": {"input_hw": [96, 160]}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**params, "audit": {"pictures": 3}}))
+    split_report = {"near_duplicates": [pair], "near_duplicate_pairs": 1}
+    write_json(tmp_path / "split/report.json", split_report)
+    write_params(tmp_path, {"model.input_hw": [96, 160], "audit.pictures": 3})
     return tmp_path
 
 
@@ -231,12 +236,12 @@ def test_the_page(run_stage, folder):
     page = (folder / "out/audit.html").read_text()
     assert re.findall(r"<h2>(.*)</h2>", page) == [
         "Classes", "Sizes and places of the boxes", "Labelled frames",
-        "Pictures that look the same", "Smallest and largest boxes", "Boxes to check",
+        "Near duplicates", "Smallest and largest boxes", "Boxes to check",
         "What ingest warned of and repaired",
     ]  # fmt: skip
-    for text in ("12 of 256 bits differ; on two sides", "And 20 more in", "96x160", "$\\frac ü"):
+    for text in ("12 of 256 bits differ; in two splits", "And 20 more in", "96x160", "$\\frac ü"):
         assert text in page, text
-    # Labelled frames, a pair, all boxes among the smallest and the largest, and those in doubt.
+    # Frames, a pair, all boxes among the smallest and the largest, and the suspicious ones.
     assert page.count('src="data:image/jpeg;base64,') == 3 + 2 + 6 + 6 + 4
     assert page.count("<svg") == 2
     assert "<script" not in page and "<i>.json" not in page and "&lt;script&gt;" in page
@@ -250,8 +255,8 @@ def test_the_page(run_stage, folder):
 
 def test_a_split_of_another_data_set_is_refused(run_stage, folder):
     pair = {"images": ["default/f1.png", "gone.png"], "bits": 1, "splits": ["train", "train"]}
-    twins = {"near_duplicates": [pair], "near_duplicate_pairs": 1}
-    write_json(folder / "split/report.json", twins)
+    split_report = {"near_duplicates": [pair], "near_duplicate_pairs": 1}
+    write_json(folder / "split/report.json", split_report)
     done = run_stage("audit", "dataset", "split", "audit.html", cwd=folder)
     assert done.returncode == 1 and not (folder / "audit.html").exists()
     assert done.stderr.startswith("audit: split/report.json names 'gone.png'")

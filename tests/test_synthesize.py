@@ -10,6 +10,7 @@ import pytest
 
 from stages import synthesize
 from stages.scenes.scene import draw_scene
+from tools.params_file import write_params
 
 SMALL_HW = (180, 320)
 
@@ -21,12 +22,8 @@ def scenes():
 
 def export(folder: Path, monkeypatch, images: int = 2, seed: int = 0) -> Path:
     """Run the stage in a folder of its own; return the zip."""
-    folder.mkdir()
-    params = {
-        "data": {"export": "data/synthetic.zip"},
-        "synthesize": {"images": images, "seed": seed, "image_hw": list(SMALL_HW)},
-    }
-    (folder / "params.yaml").write_text(json.dumps(params))
+    changes = {"images": images, "seed": seed, "image_hw": list(SMALL_HW)}
+    write_params(folder, {f"synthesize.{name}": value for name, value in changes.items()})
     monkeypatch.chdir(folder)
     synthesize.main(Path("data/synthetic.zip"))
     return folder / "data/synthetic.zip"
@@ -109,7 +106,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("image_hw", [(540, 960), (128, 128), (416, 416), (640, 384), (271, 483)])
-def test_boxes_lie_inside_pictures_of_any_size(image_hw):
+def test_boxes_lie_inside_images_of_any_size(image_hw):
     height, width = image_hw
     for seed in range(2):
         image_bgr, plates = draw_scene(np.random.default_rng(seed), image_hw)

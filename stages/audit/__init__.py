@@ -1,1 +1,1 @@
-"""What `look` alone needs: measures, boxes in doubt, pictures, drawings and their page."""
+"""One HTML page to check a data set by eye."""

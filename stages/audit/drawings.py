@@ -1,4 +1,4 @@
-"""Box sizes and places as SVG; points and cells are one picture inside, however many they are."""
+"""Plots of box sizes and positions as SVG, with points and cells rasterized."""
 
 import numpy as np
 
@@ -12,8 +12,8 @@ DPI = 160
 QUIET, ALARM = "#9aa5b1", "#cf2222"
 
 
-def sizes_svg(boxes: Boxes, hues: list[str], input_hw: tuple[int, int]) -> str:
-    """Width and height of every box at the input, with what the model can make of them."""
+def sizes_svg(boxes: Boxes, colors: list[str], input_hw: tuple[int, int]) -> str:
+    """Plot width and height of every box at the model's input, with strides and limits."""
     figure, axes = pyplot.subplots(figsize=(5, 4.2), dpi=DPI)
     low = min(4.0, 0.8 * boxes.input_wh.min())
     limits = low, 1.25 * max(input_hw)
@@ -22,11 +22,11 @@ def sizes_svg(boxes: Boxes, hues: list[str], input_hw: tuple[int, int]) -> str:
         draw_line(size, color="#5b6673", linewidth=1)
         for stride in STRIDES:
             draw_line(stride, color=QUIET, linewidth=0.8, linestyle=":")
-    counts = np.bincount(boxes.classes, minlength=len(hues))
-    # The rarest last, on top; those without a colour of their own first.
-    for index in sorted(range(len(hues)), key=lambda i: (hues[i] != OTHERS, -counts[i])):
+    counts = np.bincount(boxes.classes, minlength=len(colors))
+    # The rarest last, on top; those without a color of their own first.
+    for index in sorted(range(len(colors)), key=lambda i: (colors[i] != OTHERS, -counts[i])):
         width, height = boxes.input_wh[boxes.classes == index].T
-        axes.plot(width, height, "o", color=hues[index], markersize=3, alpha=0.6,
+        axes.plot(width, height, "o", color=colors[index], markersize=3, alpha=0.6,
                   markeredgewidth=0, rasterized=True)  # fmt: skip
     ticks = [2**power for power in range(-6, 14) if limits[0] <= 2**power <= limits[1]]
     axes.set(xscale="log", yscale="log", xlim=limits, ylim=limits,
@@ -38,7 +38,7 @@ def sizes_svg(boxes: Boxes, hues: list[str], input_hw: tuple[int, int]) -> str:
 
 
 def places_svg(boxes: Boxes) -> str:
-    """How many boxes have their centre in each part of the frame."""
+    """Plot the number of box centers in each part of the frame."""
     width, height = np.median(boxes.frame_wh, axis=0)
     tall = min(max(5 * height / width, 2.0), 6.0)
     figure, axes = pyplot.subplots(figsize=(5, tall), dpi=DPI)

@@ -1,4 +1,4 @@
-"""Measures of a data set: boxes at the model's input, counts by class and side, a fair choice."""
+"""Box sizes at the model's input, counts by class and split, and sampling across groups."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ import numpy as np
 
 from stages.common.coco import read_coco
 
-# The finest stride of YOLOX: what is smaller has no cell of its own to be found in.
+# The finest stride of YOLOX: a smaller box is smaller than a grid cell.
 MIN_SIDE_PX = 8
-SIDES = ("train", "val", "test")
-NO_SIDE = "left out"
+SPLITS = ("train", "val", "test")
+LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Boxes:
 
 
 def input_scale(frame_wh: np.ndarray, input_hw: tuple[int, int]) -> np.ndarray:
-    """What the letterbox multiplies frames with: float [n] for frame_wh [n, 2]."""
+    """Return the letterbox scale: float [n] for frame_wh [n, 2]."""
     return np.min(np.array(input_hw[::-1]) / frame_wh, axis=1)
 
 
 def measure(coco: dict, input_hw: tuple[int, int]) -> Boxes:
-    """The boxes of a clean COCO with their sizes at the model's input (height, width)."""
+    """Collect the boxes of a clean COCO with their sizes at the model's input (height, width)."""
     row_of = {image["id"]: row for row, image in enumerate(coco["images"])}
     annotations = coco["annotations"]
     images = np.array([row_of[box["image_id"]] for box in annotations], int)
@@ -51,53 +51,53 @@ def measure(coco: dict, input_hw: tuple[int, int]) -> Boxes:
 
 
 def too_small(boxes: Boxes) -> np.ndarray:
-    """Which boxes the model can hardly learn: bool [n]."""
+    """Mark the boxes that are too small to learn well: bool [n]."""
     return boxes.input_wh.min(axis=1) < MIN_SIDE_PX
 
 
 def by_area(boxes: Boxes) -> np.ndarray:
-    """Rows from the smallest to the largest box at the input."""
+    """Sort the rows from the smallest to the largest box at the input."""
     return np.argsort(boxes.input_wh.prod(axis=1), kind="stable")
 
 
 def rows_by_image(boxes: Boxes, images: int) -> list[tuple[int, ...]]:
-    """The rows of the boxes of each image."""
+    """Return the rows of the boxes of each image."""
     rows = [[] for _ in range(images)]
     for row, image in enumerate(boxes.images.tolist()):
         rows[image].append(row)
     return [tuple(one) for one in rows]
 
 
-def sides_of(coco: dict, split: Path) -> list[str]:
-    """The side of each image of the data set; an image that no list names is left out."""
+def splits_of(coco: dict, split: Path) -> list[str]:
+    """Return the split of each image; an image that no list names is left out."""
     side_of = {}
-    for side in SIDES:
+    for side in SPLITS:
         path = split / f"{side}.json"
         if side != "test" or path.exists():
             side_of |= {image["id"]: side for image in read_coco(path)["images"]}
-    return [side_of.get(image["id"], NO_SIDE) for image in coco["images"]]
+    return [side_of.get(image["id"], LEFT_OUT) for image in coco["images"]]
 
 
-def sides_met(sides: Sequence[str]) -> dict[str, int]:
-    """The number of images on each side: train and val always, the others where they have any."""
-    counts = {side: sides.count(side) for side in (*SIDES, NO_SIDE)}
+def count_splits(splits: Sequence[str]) -> dict[str, int]:
+    """Count the images of each split; test and left out only where they have any."""
+    counts = {side: splits.count(side) for side in (*SPLITS, LEFT_OUT)}
     return {side: n for side, n in counts.items() if n or side in ("train", "val")}
 
 
-def class_rows(boxes: Boxes, labels: list[str], sides: list[str]) -> list[dict]:
-    """For each class its `label`, `boxes`, `images` and `sides`: boxes on each side."""
-    side_of_box = np.array(sides)[boxes.images]
+def class_rows(boxes: Boxes, labels: list[str], splits: list[str]) -> list[dict]:
+    """Return `label`, `boxes`, `images` and `splits` (boxes by split) of each class."""
+    side_of_box = np.array(splits)[boxes.images]
     rows = []
     for index, label in enumerate(labels):
         own = boxes.classes == index
-        on_side = {side: int((side_of_box[own] == side).sum()) for side in sides_met(sides)}
+        in_split = {side: int((side_of_box[own] == side).sum()) for side in count_splits(splits)}
         images = len(np.unique(boxes.images[own]))
-        rows.append({"label": label, "boxes": int(own.sum()), "images": images, "sides": on_side})
+        rows.append({"label": label, "boxes": int(own.sum()), "images": images, "splits": in_split})
     return rows
 
 
 def spread(images: Sequence[int], groups: Sequence[str], count: int) -> list[int]:
-    """A choice of images that shows every group, and each of them from its start to its end.
+    """Sample images evenly across groups, and within each group from start to end.
 
     Args:
         images: to choose from, in the order of time or name.
@@ -114,6 +114,6 @@ def spread(images: Sequence[int], groups: Sequence[str], count: int) -> list[int
 
 
 def evenly(items: Sequence, count: int) -> list:
-    """`count` of the items, or all, at equal distances."""
+    """Return `count` of the items, or all, at equal distances."""
     count = min(count, len(items))
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]

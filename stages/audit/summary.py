@@ -1,33 +1,38 @@
-"""What the measures say, in sentences that a person can act on; the gravest first."""
+"""Summary of the findings in sentences, the most serious first."""
 
 from collections import Counter
 
 import numpy as np
 
-from stages.audit.measures import MIN_SIDE_PX, NO_SIDE, Boxes, too_small
-from stages.audit.suspicious_boxes import Doubt
+from stages.audit.measures import LEFT_OUT, MIN_SIDE_PX, Boxes, too_small
+from stages.audit.suspicious_boxes import Suspicion
 
 NAMED = 10
 
 
-def verdict(
-    coco: dict, boxes: Boxes, table: list[dict], sides: list[str], twins: dict, found: list[Doubt]
+def summarize(
+    coco: dict,
+    boxes: Boxes,
+    table: list[dict],
+    splits: list[str],
+    split_report: dict,
+    found: list[Suspicion],
 ) -> list[str]:
-    """The most important findings.
+    """Summarize the most important findings.
 
     Args:
         coco: the data set.
         boxes: its boxes.
         table: the rows of `class_rows`.
-        sides: the side of each image.
-        twins: content of data/split/report.json.
-        found: all doubts.
+        splits: the side of each image.
+        split_report: content of data/split/report.json.
+        found: all reasons to check boxes.
     """
     said = [
         *one_sided(table),
         small(boxes),
-        near_duplicates(twins),
-        left_out(sides),
+        near_duplicates(split_report),
+        left_out(splits),
         unlabelled(coco, boxes),
         doubtful(found),
     ]
@@ -35,14 +40,14 @@ def verdict(
 
 
 def one_sided(table: list[dict]) -> list[str]:
-    """Classes that cannot be learned or cannot be judged."""
-    missing = [row["label"] for row in table if not row["sides"]["train"]]
-    unjudged = [r["label"] for r in table if r["sides"]["train"] and not r["sides"]["val"]]
+    """List classes without boxes in train, or in val."""
+    missing = [row["label"] for row in table if not row["splits"]["train"]]
+    unjudged = [r["label"] for r in table if r["splits"]["train"] and not r["splits"]["val"]]
     return [
         f"No box in {side} of {listed(labels)}: {then}."
         for side, labels, then in (
             ("train", missing, "not learned"),
-            ("val", unjudged, "nothing judges it"),
+            ("val", unjudged, "not measured"),
         )
         if labels
     ]
@@ -63,28 +68,32 @@ def small(boxes: Boxes) -> str:
     )
 
 
-def near_duplicates(twins: dict) -> str:
-    count, closest = twins["near_duplicate_pairs"], twins["near_duplicates"]
+def near_duplicates(split_report: dict) -> str:
+    count, closest = split_report["near_duplicate_pairs"], split_report["near_duplicates"]
     if not count:
         return ""
     apart = sum(crosses(pair) for pair in closest)
     leak = (
-        f"on two sides at least {apart}: accuracy will look better than it is."
+        f"in two splits at least {apart}: accuracy will look better than it is."
         if apart
-        else f"none of the closest {len(closest)} is on two sides."
+        else f"none of the closest {len(closest)} is in two splits."
     )
-    pairs = "1 pair of pictures looks" if count == 1 else f"{count} pairs of pictures look"
+    pairs = "1 pair of images looks" if count == 1 else f"{count} pairs of images look"
     return f"{pairs} the same; {leak}"
 
 
 def crosses(pair: dict) -> bool:
-    """Whether one of two pictures judges what was trained on the other."""
-    return len(set(pair["splits"])) == 2 and NO_SIDE not in pair["splits"]
+    """Return True if the two images are in different splits."""
+    return len(set(pair["splits"])) == 2 and LEFT_OUT not in pair["splits"]
 
 
-def left_out(sides: list[str]) -> str:
-    count = sides.count(NO_SIDE)
-    return f"{count} of {len(sides)} images are on no side; split says why." if count else ""
+def left_out(splits: list[str]) -> str:
+    count = splits.count(LEFT_OUT)
+    return (
+        f"{count} of {len(splits)} images are left out of all splits; split says why."
+        if count
+        else ""
+    )
 
 
 def unlabelled(coco: dict, boxes: Boxes) -> str:
@@ -95,11 +104,11 @@ def unlabelled(coco: dict, boxes: Boxes) -> str:
     return f"{count} of {images} images have no box: right only where there is nothing to find."
 
 
-def doubtful(found: list[Doubt]) -> str:
-    """How many boxes deserve a look, by kind."""
+def doubtful(found: list[Suspicion]) -> str:
+    """Count the suspicious boxes by kind."""
     if not found:
         return ""
-    kinds = Counter(doubt.kind for doubt in found)
+    kinds = Counter(suspicion.kind for suspicion in found)
     counts = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
-    boxes = len({doubt.row for doubt in found})
-    return f"Boxes to check by eye: {boxes} ({counts}); the oddest are below."
+    boxes = len({suspicion.row for suspicion in found})
+    return f"Boxes to check by eye: {boxes} ({counts}); the most suspicious are below."

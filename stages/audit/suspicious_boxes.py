@@ -1,4 +1,4 @@
-"""Boxes that a person should check: each is wrong only sometimes, and quickly seen to be so."""
+"""Suspicious boxes: often correct, but worth a look."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ HUGE_SHARE = 0.5
 # up to 5 times as wide as high.
 SLIVER_RATIO = 8
 BORDER_PX = 1
-# Of a class with fewer boxes nobody can say what is usual.
+# A class with fewer boxes gives no reliable median.
 FEW_BOXES = 20
 # In robust standard deviations: 6 in 100,000 normally distributed boxes are beyond.
 OUTLIER_Z = 4
@@ -23,7 +23,7 @@ LEAST_DEVIATION = {"place": 0.02, "width": 0.1, "shape": 0.1}
 
 
 @dataclass(frozen=True)
-class Doubt:
+class Suspicion:
     """One reason to check a box; `times` says how far it is beyond its limit, 1 at the limit."""
 
     row: int
@@ -32,38 +32,40 @@ class Doubt:
     reason: str
 
 
-def doubts(boxes: Boxes, labels: list[str]) -> list[Doubt]:
-    """All reasons to check boxes, the oddest first."""
+def find_suspicious_boxes(boxes: Boxes, labels: list[str]) -> list[Suspicion]:
+    """Find all reasons to check boxes, the most extreme first."""
     found = [*tiny(boxes), *huge(boxes), *slivers(boxes), *outliers(boxes, labels)]
-    return sorted(found, key=lambda doubt: (-doubt.times, doubt.row, doubt.kind))
+    return sorted(found, key=lambda suspicion: (-suspicion.times, suspicion.row, suspicion.kind))
 
 
-def tiny(boxes: Boxes) -> Iterator[Doubt]:
+def tiny(boxes: Boxes) -> Iterator[Suspicion]:
     for row in np.flatnonzero(too_small(boxes)).tolist():
         side = boxes.input_wh[row].min()
-        yield Doubt(row, "tiny", MIN_SIDE_PX / side, f"tiny: a side of {side:.1f} px at the input")
+        yield Suspicion(
+            row, "tiny", MIN_SIDE_PX / side, f"tiny: a side of {side:.1f} px at the input"
+        )
 
 
-def huge(boxes: Boxes) -> Iterator[Doubt]:
+def huge(boxes: Boxes) -> Iterator[Suspicion]:
     shares = boxes.xywh[:, 2:].prod(axis=1) / boxes.frame_wh.prod(axis=1)
     for row in np.flatnonzero(shares > HUGE_SHARE).tolist():
         times = shares[row] / HUGE_SHARE
-        yield Doubt(row, "huge", times, f"huge: {shares[row]:.0%} of the frame")
+        yield Suspicion(row, "huge", times, f"huge: {shares[row]:.0%} of the frame")
 
 
-def slivers(boxes: Boxes) -> Iterator[Doubt]:
-    """Boxes of which the border of the frame leaves next to nothing."""
+def slivers(boxes: Boxes) -> Iterator[Suspicion]:
+    """Find boxes that the border of the frame cuts down to a sliver."""
     start, size = boxes.xywh[:, :2], boxes.xywh[:, 2:]
     touches = (start <= BORDER_PX) | (start + size >= boxes.frame_wh - BORDER_PX)
     ratios = np.where(touches, size[:, ::-1] / size, 0).max(axis=1)
     for row in np.flatnonzero(ratios > SLIVER_RATIO).tolist():
         width, height = size[row]
         reason = f"sliver at the border: {width:.0f} x {height:.0f} px of the frame"
-        yield Doubt(row, "sliver", ratios[row] / SLIVER_RATIO, reason)
+        yield Suspicion(row, "sliver", ratios[row] / SLIVER_RATIO, reason)
 
 
-def outliers(boxes: Boxes, labels: list[str]) -> Iterator[Doubt]:
-    """Boxes outside the usual place, width or shape of their class."""
+def outliers(boxes: Boxes, labels: list[str]) -> Iterator[Suspicion]:
+    """Find boxes far from the median position, width or shape of their class."""
     centre_y = (boxes.xywh[:, 1] + boxes.xywh[:, 3] / 2) / boxes.frame_wh[:, 1]
     values = {
         "place": centre_y,
@@ -78,11 +80,11 @@ def outliers(boxes: Boxes, labels: list[str]) -> Iterator[Doubt]:
             usual, z = robust_z(of_all[rows], LEAST_DEVIATION[kind])
             for row, times in zip(rows.tolist(), np.abs(z) / OUTLIER_Z, strict=True):
                 if times > 1:
-                    yield Doubt(row, kind, times, told(kind, of_all[row], usual, label))
+                    yield Suspicion(row, kind, times, told(kind, of_all[row], usual, label))
 
 
 def robust_z(values: np.ndarray, least: float) -> tuple[float, np.ndarray]:
-    """The median, and the distances of the values from it in robust standard deviations."""
+    """Return the median, and the distances of the values from it in robust standard deviations."""
     usual = np.median(values)
     # 1.4826 makes the median of absolute deviations the deviation of a normal distribution.
     deviation = max(1.4826 * np.median(np.abs(values - usual)), least)
@@ -101,22 +103,22 @@ def told(kind: str, value: float, usual: float, label: str) -> str:
     )
 
 
-def oddest(found: list[Doubt], count: int) -> dict[int, list[Doubt]]:
-    """The boxes to show, the oddest first, each with all its doubts.
+def select_suspicious(found: list[Suspicion], count: int) -> dict[int, list[Suspicion]]:
+    """Select the boxes to show, the most extreme first, each with all its reasons.
 
-    Kinds take turns, or a data set with a thousand tiny boxes would show nothing else.
+    Kinds alternate; otherwise a thousand tiny boxes would hide all other kinds.
 
     Args:
-        found: as `doubts` returns them.
+        found: from `find_suspicious_boxes`.
         count: of boxes at most.
     """
     of_kind, ranked = Counter(), []
-    for place, doubt in enumerate(found):
-        ranked.append((of_kind[doubt.kind], place, doubt.row))
-        of_kind[doubt.kind] += 1
+    for place, suspicion in enumerate(found):
+        ranked.append((of_kind[suspicion.kind], place, suspicion.row))
+        of_kind[suspicion.kind] += 1
     chosen = set(list(dict.fromkeys(row for *_, row in sorted(ranked)))[:count])
-    shown: dict[int, list[Doubt]] = {}
-    for doubt in found:
-        if doubt.row in chosen:
-            shown.setdefault(doubt.row, []).append(doubt)
+    shown: dict[int, list[Suspicion]] = {}
+    for suspicion in found:
+        if suspicion.row in chosen:
+            shown.setdefault(suspicion.row, []).append(suspicion)
     return shown

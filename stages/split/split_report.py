@@ -5,13 +5,11 @@ from collections import Counter
 import numpy as np
 
 from stages.common.coco import subset
-from stages.common.metrics import with_details
+from stages.common.metrics import FEW_IMAGES, with_details
 from stages.common.params import Split
 from stages.split.groups import SPLITS, find_near_duplicates, position, shares_of
 
 CLOSEST = 50
-# With fewer val images, a few objects more or less change AP by a point.
-FEW_IMAGES = 50
 # A few repeated photographs are normal; a share above this suggests frames of a video.
 VIDEO_SHARE = 0.1
 
