@@ -24,8 +24,7 @@ from stages.ingest.dataset import write_dataset
 from stages.ingest.findings import Findings
 from stages.ingest.images import store_images
 from stages.ingest.layout import find_export, find_images
-from stages.ingest.limits import Limits
-from stages.ingest.source import open_source
+from stages.ingest.source import Limits, open_source
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -10,20 +10,18 @@ from stages.common.run import UserError
 from stages.ingest.boxes import Image, read_box
 from stages.ingest.findings import Findings, quote
 from stages.ingest.layout import annotation_files, is_instances, no_annotations
-from stages.ingest.limits import Limits, name_fault
 from stages.ingest.schema import (
     Category,
     Coco,
     ImageEntry,
-    annotation_of,
     as_int,
     checked,
+    checked_annotation,
     given,
     parse_json,
 )
-from stages.ingest.source import Source
+from stages.ingest.source import Limits, Source, name_fault
 
-LISTS = {"image_id": "images", "category_id": "categories"}
 DUPLICATE_ID = {
     "image": ": CVAT gives names that differ only in their ending one id; rename one of them",
     "annotation": "; ids are unique within a file",
@@ -47,13 +45,23 @@ def read_annotations(
     files = []
     for path, subset in sorted(annotation_files(export.files).items()):
         file = path.removeprefix("annotations/")
-        if coco := read_coco(export, path, subset, findings):
+        if fault := name_fault(subset):
+            findings.fault(quote(file), f"its subset name {fault}; rename the subset")
+            continue
+        with findings.collect(file):
+            coco = read_coco(export, path)
+            if coco is None:
+                lists = ", ".join(Coco.model_fields)
+                findings.warn(file, f"is not COCO with the lists {lists}; left out")
+                continue
             files.append(file)
             names = read_categories(file, coco.categories, findings)
             listed = read_images(file, subset, coco.images, limits.max_pixels, findings)
             read_boxes(file, coco.annotations, names, listed, findings)
             labels.update(names.values())
             images += filter(None, listed.values())
+            if not listed:
+                findings.warn(file, "lists no images; the subset is left out")
     if not findings.faults and not files:
         raise UserError(no_annotations(export))
     if not findings.faults and not any(image.boxes for image in images):
@@ -62,31 +70,21 @@ def read_annotations(
     return sorted(labels), sorted(images, key=lambda image: (image.subset, image.name))
 
 
-def read_coco(export: Source, path: str, subset: str, findings: Findings) -> Coco | None:
-    """Read one JSON file; None if it is not COCO, with a finding."""
-    file = path.removeprefix("annotations/")
-    if fault := name_fault(subset):
-        findings.fault(quote(file), f"its subset name {fault}; rename the subset")
-        return None
-    try:
-        content = parse_json(export.read(path))
-    except UserError as error:
-        findings.fault(file, str(error))
-        return None
+def read_coco(export: Source, path: str) -> Coco | None:
+    """Read one JSON file; None if it is about something else and not named as CVAT names it.
+
+    Raises:
+        UserError: it cannot be read, is not strict JSON, or not COCO.
+    """
+    content = parse_json(export.read(path))
     try:
         if not isinstance(content, dict):
             raise UserError(f"is {quote(content)}, expected an object with images and so on")
-        coco = checked(Coco, content)
-    except UserError as error:
+        return checked(Coco, content)
+    except UserError:
         if is_instances(path):
-            findings.fault(file, str(error))
-        else:  # a JSON of any other name may be about something else
-            lists = ", ".join(Coco.model_fields)
-            findings.warn(file, f"is not COCO with the lists {lists}; left out")
+            raise
         return None
-    if not coco.images:
-        findings.warn(file, "lists no images; the subset is left out")
-    return coco
 
 
 def entries(file: str, kind: str, values: list, findings: Findings) -> list[tuple[int, dict]]:
@@ -116,16 +114,13 @@ def read_categories(file: str, values: list, findings: Findings) -> dict[int, st
     parents: dict[str, set[str]] = defaultdict(set)
     for category_id, entry in entries(file, "category", values, findings):
         names[category_id] = ""
-        try:
+        with findings.collect(file, category=category_id):
             category = checked(Category, entry)
-        except UserError as error:
-            findings.fault(file, str(error), category=category_id)
-            continue
-        name, parent = category.name, quote(category.supercategory or "")
-        if parent in parents[name]:
-            findings.fault(file, f"duplicate category name {quote(name)}", category=category_id)
-        parents[name].add(parent)
-        names[category_id] = name
+            name, parent = category.name, quote(category.supercategory or "")
+            if parent in parents[name]:
+                raise UserError(f"duplicate category name {quote(name)}")
+            parents[name].add(parent)
+            names[category_id] = name
     for name, several in parents.items():
         if len(several) > 1:
             what = f"label {quote(name)} is listed under {len(several)} supercategories"
@@ -141,38 +136,18 @@ def read_images(
     ids: dict[str, int] = {}
     for image_id, entry in entries(file, "image", values, findings):
         images[image_id] = None
-        try:
-            image = image_of(entry, max_pixels)
-        except UserError as error:
-            findings.fault(file, str(error), image=image_id)
-            continue
-        name = image.file_name
-        if name in ids:
-            what = f"duplicate file_name {quote(name)}, as image {ids[name]}"
-            findings.fault(file, what, image=image_id)
-        else:
-            images[image_id] = Image(file, subset, image_id, name, image.width, image.height)
+        with findings.collect(file, image=image_id):
+            image = checked(ImageEntry, entry)
+            name, width, height = image.file_name, image.width, image.height
+            if width * height > max_pixels:
+                size = f"{quote(width)}x{quote(height)}"
+                limit = f"{max_pixels} pixels (ingest.max_megapixels)"
+                raise UserError(f"{quote(name)}: {size} is over the limit of {limit}")
+            if name in ids:
+                raise UserError(f"duplicate file_name {quote(name)}, as image {ids[name]}")
             ids[name] = image_id
+            images[image_id] = Image(file, subset, image_id, name, width, height)
     return images
-
-
-def image_of(entry: dict, max_pixels: int) -> ImageEntry:
-    """Check an entry of `images`.
-
-    Raises:
-        UserError: all its faults.
-    """
-    try:
-        image = checked(ImageEntry, entry)
-    except UserError as error:
-        name = entry.get("file_name")
-        safe = isinstance(name, str) and not name_fault(name)
-        raise UserError(f"{quote(name)}: {error}" if safe else str(error)) from error
-    if image.width * image.height > max_pixels:
-        size = f"{quote(image.width)}x{quote(image.height)}"
-        limit = f"{max_pixels} pixels (ingest.max_megapixels)"
-        raise UserError(f"{quote(image.file_name)}: {size} is over the limit of {limit}")
-    return image
 
 
 def read_boxes(
@@ -183,20 +158,11 @@ def read_boxes(
     findings: Findings,
 ) -> None:
     """Add the box of each annotation to its image."""
-    known = {"image_id": images, "category_id": names}
+    ids = {"image_id": images, "category_id": names}
     for annotation_id, entry in entries(file, "annotation", values, findings):
-        ids = {key: as_int(entry.get(key)) for key in known}
-        wrong = [key for key in known if ids[key] not in known[key]]
-        for key in wrong:
-            what = f"{key} is {given(entry, key)}, expected the id of an entry of {LISTS[key]}"
-            findings.fault(file, what, annotation=annotation_id)
-        image = None if wrong else images[ids["image_id"]]
-        if image is None:
-            continue
-        try:
-            annotation = annotation_of(entry)
-        except UserError as error:
-            findings.fault(file, str(error), annotation=annotation_id)
-            continue
-        box = read_box(annotation, annotation_id, names[ids["category_id"]], image, findings)
-        image.boxes += [box] if box else []
+        with findings.collect(file, annotation=annotation_id):
+            annotation = checked_annotation(entry, ids)
+            if image := images[annotation.image_id]:
+                label = names[annotation.category_id]
+                box = read_box(annotation, annotation_id, label, image, findings)
+                image.boxes += [box] if box else []

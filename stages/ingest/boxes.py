@@ -3,7 +3,9 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
+from stages.common.run import UserError
 from stages.ingest.findings import Findings, quote
 from stages.ingest.schema import Annotation
 
@@ -64,34 +66,36 @@ class Image:
 def read_box(
     annotation: Annotation, source_id: int, label: str, image: Image, findings: Findings
 ) -> Box | None:
-    """Return the box to train on; None if there is none, with a finding that says why."""
-    bbox, degrees = annotation.bbox, annotation.rotation
-    what = f"bbox {quote(bbox)} of {quote(image.name)}"
-    upright = enclosing(bbox, degrees)
-    if far_outside(bbox, image) or outside(upright, image):
-        size = f"outside or far beyond the image ({image.width}x{image.height})"
-        what += f" lies {size}; was the image resized or replaced?"
-        findings.fault(image.file, what, annotation=source_id)
-        return None
+    """Return the box to train on; None if there is none, with a repair that says why.
+
+    Raises:
+        UserError: it lies outside the image.
+    """
+    bbox_xywh, degrees = list(annotation.bbox), annotation.rotation
+    what = f"bbox {quote(bbox_xywh)} of {quote(image.name)}"
+    upright_xywh = enclosing(bbox_xywh, degrees)
+    if far_outside(bbox_xywh, image) or outside(upright_xywh, image):
+        size = f"{image.width}x{image.height}"
+        raise UserError(
+            f"{what} lies outside or far beyond the image ({size}); was it resized or replaced?"
+        )
+    inside_xywh, overflow_px = clip(upright_xywh, image.width, image.height)
+    repair = partial(findings.repair, image.file, annotation=source_id)
     if annotation.iscrowd and annotation.is_rectangle:
-        crowd = "iscrowd 1 without a mask: a crowd region is not a single object; left out"
-        findings.repair(image.file, crowd, annotation=source_id)
+        repair("iscrowd 1 without a mask: a crowd region is not a single object; left out")
         return None
     if annotation.iscrowd:
         # CVAT marks every brush mask and ellipse so, and most trainers then skip them.
-        mask = "mask with iscrowd 1: replaced by its box"
-        findings.repair(image.file, mask, annotation=source_id)
-    inside, overflow_px = clip(upright, image.width, image.height)
-    if min(inside[2:]) <= 0:
-        findings.repair(image.file, f"{what} has no area; left out", annotation=source_id)
+        repair("mask with iscrowd 1: replaced by its box")
+    if min(inside_xywh[2:]) <= 0:
+        repair(f"{what} has no area; left out")
         return None
     if degrees:
-        what += f" is rotated by {degrees:g} degrees: replaced by the enclosing box {list(inside)}"
-        findings.repair(image.file, what, annotation=source_id)
+        what += f" is rotated by {degrees:g} degrees"
+        repair(f"{what}: replaced by the enclosing box {list(inside_xywh)}")
     elif overflow_px > ROUNDING_PX:
-        what += f" sticks out by {overflow_px:.2f} px: clipped to {list(inside)}"
-        findings.repair(image.file, what, annotation=source_id)
-    return Box(source_id, label, inside)
+        repair(f"{what} sticks out by {overflow_px:.2f} px: clipped to {list(inside_xywh)}")
+    return Box(source_id, label, inside_xywh)
 
 
 def enclosing(bbox_xywh: list[float], degrees: float) -> list[float]:

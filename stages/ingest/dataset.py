@@ -15,6 +15,8 @@ SMALL_PX = 8
 MANY_BOXES = 120
 # Beyond it the short side shrinks below 40 px at an input of 640.
 MAX_ASPECT = 16
+# What annotations.json says of an Image as it is, in this order.
+COPIED = ("file_name", "width", "height", "sha256", "dhash", "subset")
 
 
 def write_dataset(
@@ -26,12 +28,10 @@ def write_dataset(
 ) -> dict:
     """Write annotations.json and report.json into a folder; return the former."""
     coco = clean_coco(labels, images)
-    sizes_wh = sizes_at_input(coco, input_hw)
+    write_json(folder / "annotations.json", coco)
     warn_labels(labels, images, findings)
     warn_images(images, findings)
-    warn_small(sizes_wh, input_hw, findings)
-    write_json(folder / "annotations.json", coco)
-    write_json(folder / "report.json", report(coco, sizes_wh, input_hw, findings))
+    write_json(folder / "report.json", report(coco, input_hw, findings))
     return coco
 
 
@@ -50,18 +50,8 @@ def clean_coco(labels: list[str], images: list[Image]) -> dict:
     }
     ranked = sorted(images, key=lambda image: (image.subset, image.file_name))
     for image_id, image in enumerate(ranked, 1):
-        coco["images"].append(
-            {
-                "id": image_id,
-                "file_name": image.file_name,
-                "width": image.width,
-                "height": image.height,
-                "sha256": image.sha256,
-                "dhash": image.dhash,
-                "subset": image.subset,
-                "group": group_of(image.path),
-            }
-        )
+        copied = {key: getattr(image, key) for key in COPIED}
+        coco["images"].append({"id": image_id, **copied, "group": group_of(image.path)})
         for box in image.boxes:
             coco["annotations"].append(
                 {
@@ -86,23 +76,22 @@ def group_of(path: str) -> str:
     return str(name.with_name(LAST_NUMBER.sub("#", name.stem)))
 
 
-def report(
-    coco: dict,
-    sizes_wh: list[tuple[float, float]],
-    input_hw: tuple[int, int],
-    findings: Findings,
-) -> dict:
+def report(coco: dict, input_hw: tuple[int, int], findings: Findings) -> dict:
     """Return the content of report.json: counts, box sizes, repairs and warnings.
 
     Args:
-        sizes_wh: width and height of each box at the model's input, in px.
-        input_hw: height and width of that input.
+        input_hw: height and width of the model's input; boxes that are small there are a warning.
     """
     names = {category["id"]: category["name"] for category in coco["categories"]}
     subset_of = {image["id"]: image["subset"] for image in coco["images"]}
     boxes = coco["annotations"]
     boxes_of_class = Counter(names[box["category_id"]] for box in boxes)
     boxes_of_subset = Counter(subset_of[box["image_id"]] for box in boxes)
+    sizes_wh = sizes_at_input(coco, input_hw)
+    if small := sum(min(size_wh) < SMALL_PX for size_wh in sizes_wh):
+        what = f"{small} of {len(boxes)} boxes are smaller than {SMALL_PX} px at the model's input "
+        what += f"{input_hw[0]}x{input_hw[1]}: they will hardly be learned; raise model.input_hw"
+        findings.warn("annotations", what)
     return {
         "images": len(coco["images"]),
         "images_without_boxes": len(subset_of.keys() - {box["image_id"] for box in boxes}),
@@ -114,7 +103,7 @@ def report(
         },
         "box_px": spread([box["bbox"][2:] for box in boxes]),
         "box_px_at_input": spread(sizes_wh),
-        "boxes_under_8px": count_small(sizes_wh),
+        "boxes_under_8px": small,
         "input_hw": list(input_hw),
         "repairs": in_order(findings.repairs),
         "warnings": in_order(findings.warnings),
@@ -131,10 +120,6 @@ def sizes_at_input(coco: dict, input_hw: tuple[int, int]) -> list[tuple[float, f
         tuple(side * scales[box["image_id"]] for side in box["bbox"][2:])
         for box in coco["annotations"]
     ]
-
-
-def count_small(sizes_wh: list[tuple[float, float]]) -> int:
-    return sum(min(size_wh) < SMALL_PX for size_wh in sizes_wh)
 
 
 def spread(sizes_wh: list[tuple[float, float]]) -> dict[str, dict[str, float]]:
@@ -194,13 +179,3 @@ def warn_equal_boxes(image: Image, findings: Findings) -> None:
         if earlier is not box:
             what = f"same box and label as annotation {earlier.source_id}; both are kept"
             findings.warn(image.file, what, annotation=box.source_id)
-
-
-def warn_small(
-    sizes_wh: list[tuple[float, float]], input_hw: tuple[int, int], findings: Findings
-) -> None:
-    """Add one warning for all boxes that the model will hardly see."""
-    if small := count_small(sizes_wh):
-        size = f"{SMALL_PX} px at the model's input {input_hw[0]}x{input_hw[1]}"
-        what = f"{small} of {len(sizes_wh)} boxes are smaller than {size}: they will hardly be "
-        findings.warn("annotations", f"{what}learned; raise model.input_hw")

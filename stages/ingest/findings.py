@@ -2,6 +2,8 @@
 
 import reprlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from stages.common.run import UserError
@@ -43,6 +45,14 @@ class Findings:
 
     def warn(self, file: str, what: str, **ids: int) -> None:
         self.warnings.append({"file": file, **ids, "what": what})
+
+    @contextmanager
+    def collect(self, file: str, **ids: int) -> Iterator[None]:
+        """Turn a UserError into a fault and go on."""
+        try:
+            yield
+        except UserError as error:
+            self.fault(file, str(error), **ids)
 
     def extend(self, other: "Findings") -> None:
         self.faults += other.faults

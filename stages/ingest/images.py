@@ -10,8 +10,7 @@ DVC would make the user's own file read-only and one with its cache (measured, c
 import errno
 import hashlib
 import io
-import sys
-import threading
+import os
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,20 +21,17 @@ import cv2
 import numpy as np
 from PIL import Image as PilImage
 from PIL import ImageOps, UnidentifiedImageError
-from rich.console import Console
-from rich.progress import track
 
-from stages.common.run import UserError
+from stages.common.run import UserError, progress
 from stages.ingest.boxes import Image
 from stages.ingest.findings import Findings, quote
-from stages.ingest.limits import Limits
+from stages.ingest.source import Limits
 
-# Decided by content, whatever the name says. GIF, JPEG 2000, EXR and the like stay out: their
-# decoders have a record of vulnerabilities, and cameras do not write them.
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+# The endings of names by format, which is decided by content. GIF, JPEG 2000, EXR and the like stay
+# out: their decoders have a record of vulnerabilities, and cameras do not write them.
 SUFFIXES = {
     "JPEG": ("jpg", "jpeg", "jpe", "jfif"),
-    "MPO": ("jpg", "jpeg", "mpo"),
+    "MPO": ("jpg", "jpeg", "mpo"),  # JPEG with more frames
     "PNG": ("png",),
     "BMP": ("bmp", "dib"),
     "WEBP": ("webp",),
@@ -46,20 +42,12 @@ SURE_MODES = {"RGB", "RGBA", "L", "LA", "P", "1"}
 ORIENTATION_TAG = 0x0112
 # One column more than bits, since each bit compares two neighbors.
 GRID_WH = (17, 16)
-# Decoded at once on any number of cores: 300 MB in color. A larger image waits to be alone.
+# Decoded at once on any number of cores: 300 MB in color.
 PIXELS_AT_ONCE = 100_000_000
-# About three seconds on two cores; a bar for less is only noise.
-BAR_FROM_IMAGES = 1000
 # Answers of a file system to a name that it cannot hold, for example one that differs from another
 # in case only; anything else, like a full disk, is not the image's fault.
-NAME_ERRORS = {
-    errno.EEXIST,
-    errno.EILSEQ,
-    errno.EINVAL,
-    errno.EISDIR,
-    errno.ENAMETOOLONG,
-    errno.ENOTDIR,
-}
+NAME_ERRORS = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR}
+NAME_ERRORS |= {errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG}
 
 
 def store_images(images: list[Image], folder: Path, limits: Limits, findings: Findings) -> None:
@@ -73,82 +61,63 @@ def store_images(images: list[Image], folder: Path, limits: Limits, findings: Fi
     Raises:
         OSError: the disk is full or the like.
     """
-    budget = PixelBudget()
-
-    def store(image: Image) -> Findings:
-        found = Findings()
-        with budget.claim(image.width * image.height):
-            try:
-                store_image(image, folder, limits.max_pixels, found)
-            except UserError as error:
-                what = f"{quote(image.name)} {error}"
-                found.fault(image.file, what, image=image.source_id)
-        return found
-
-    with thread_pool() as pool:
-        for found in track(
-            pool.map(store, images),
-            description="checking images",
-            total=len(images),
-            console=Console(stderr=True),
-            transient=True,
-            disable=len(images) < BAR_FROM_IMAGES or not sys.stderr.isatty(),
-        ):
-            findings.extend(found)
-
-
-class PixelBudget:
-    """Bound the pixels decoded at once, so that memory is the same on 2 cores and on 64."""
-
-    def __init__(self) -> None:
-        self.free = PIXELS_AT_ONCE
-        self.changed = threading.Condition()
-
-    @contextmanager
-    def claim(self, pixels: int) -> Iterator[None]:
-        pixels = min(pixels, PIXELS_AT_ONCE)
-        with self.changed:
-            self.changed.wait_for(lambda: self.free >= pixels)
-            self.free -= pixels
-        try:
-            yield
-        finally:
-            with self.changed:
-                self.free += pixels
-                self.changed.notify_all()
+    largest = max((image.width * image.height for image in images), default=1)
+    threads = min(32, (os.cpu_count() or 1) + 4, PIXELS_AT_ONCE // largest)
+    # Pillow, zlib and hashlib release the GIL while they work.
+    pool = ThreadPoolExecutor(max(1, threads))
+    try:
+        with quiet_decoders():
+            futures = [
+                pool.submit(store_image, image, folder, limits.max_pixels) for image in images
+            ]
+            for future in progress(futures, "checking images"):
+                findings.extend(future.result())
+    finally:
+        # Wait for what runs: nothing may be written into a folder that is being deleted.
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
-def thread_pool() -> Iterator[ThreadPoolExecutor]:
-    """Yield a thread per core: Pillow, zlib and hashlib release the GIL while they work.
-
-    Interrupted, it drops what is queued and waits for what runs, so that nothing is written
-    into a temporary folder that is being deleted.
-    """
-    pool = ThreadPoolExecutor()
-    # The decoders' own messages name no file; check_image reports what matters.
+def quiet_decoders() -> Iterator[None]:
+    """Silence the decoders: their messages name no file, and check_image reports what matters."""
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     # Pillow's own limit would override a higher one in params.yaml.
     pillow_max_pixels, PilImage.MAX_IMAGE_PIXELS = PilImage.MAX_IMAGE_PIXELS, None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield pool
+            yield
     finally:
-        pool.shutdown(cancel_futures=True)
         cv2.utils.logging.setLogLevel(level)
         PilImage.MAX_IMAGE_PIXELS = pillow_max_pixels
 
 
-def store_image(image: Image, folder: Path, max_pixels: int, findings: Findings) -> None:
+def store_image(image: Image, folder: Path, max_pixels: int) -> Findings:
     """Check one image and write it.
 
+    Returns:
+        A fault if it is refused, its repairs and warnings.
+
     Raises:
-        UserError: it is not a whole image of the expected size, or its name cannot be written.
         OSError: the disk is full or the like.
     """
-    data = check_image(image.read(), image, max_pixels, findings)
-    target = folder / image.file_name
+    findings = Findings()
+    with findings.collect(image.file, image=image.source_id):
+        try:
+            data = check_image(image.read(), image, max_pixels, findings)
+            write_image(folder / image.file_name, data)
+            image.sha256 = hashlib.sha256(data).hexdigest()
+        except UserError as error:
+            raise UserError(f"{quote(image.name)} {error}") from error
+    return findings
+
+
+def write_image(target: Path, data: bytes) -> None:
+    """Write a new file.
+
+    Raises:
+        UserError: the file system cannot hold its name.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # "x": if the file system ignores case, two names may turn out to be one file.
@@ -158,7 +127,6 @@ def store_image(image: Image, folder: Path, max_pixels: int, findings: Findings)
         if error.errno not in NAME_ERRORS:
             raise
         raise UserError(f"cannot be written: {error.strerror}; rename it") from error
-    image.sha256 = hashlib.sha256(data).hexdigest()
 
 
 def check_image(data: bytes, image: Image, max_pixels: int, findings: Findings) -> bytes:
@@ -172,11 +140,12 @@ def check_image(data: bytes, image: Image, max_pixels: int, findings: Findings) 
             continues the name of the file.
     """
     try:
-        with PilImage.open(io.BytesIO(data), formats=FORMATS) as opened:
+        formats = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+        with PilImage.open(io.BytesIO(data), formats=formats) as opened:
             check_size(opened, image, max_pixels)
             warn_unusual(opened, data, image, findings)
             image.file_name = image.path
-            if orientation(opened) not in range(2, 9):
+            if orientation_of(opened) not in range(2, 9):
                 image.dhash = dhash(decode_gray(opened, data))
                 return data
             upright = rotate_upright(opened)
@@ -199,26 +168,26 @@ def check_image(data: bytes, image: Image, max_pixels: int, findings: Findings) 
         ) from error
 
 
-def orientation(opened: PilImage.Image) -> int:
-    """Return the EXIF orientation, 1 (upright) to 8."""
-    return opened.getexif().get(ORIENTATION_TAG, 1)
-
-
 def check_size(opened: PilImage.Image, image: Image, max_pixels: int) -> None:
-    """Compare the size in the image's header, as displayed, with the JSON's."""
+    """Compare the size in the image's header, as displayed, with the limit and the JSON's."""
     if opened.width * opened.height > max_pixels:
         limit = f"the limit is {max_pixels} (ingest.max_megapixels)"
         raise UserError(f"has {opened.width}x{opened.height} pixels, {limit}")
-    size = opened.size
-    # Pillow shows TIFF upright already.
-    if opened.format != "TIFF" and orientation(opened) in range(5, 9):
-        size = opened.size[::-1]
-    if size != (image.width, image.height):
+    size, expected = opened.size, (image.width, image.height)
+    # Pillow shows TIFF upright, and decodes a PNG to find its EXIF tag: only at a plausible size.
+    if sorted(size) == sorted(expected) and opened.format != "TIFF":
+        size = size[::-1] if orientation_of(opened) in range(5, 9) else size
+    if size != expected:
         rotated = "" if size == opened.size else " when rotated upright by its EXIF tag"
         raise UserError(
             f"has {size[0]}x{size[1]} pixels{rotated}, the JSON says "
-            f"{image.width}x{image.height}; was it resized or rotated after labeling?"
+            f"{expected[0]}x{expected[1]}; was it resized or rotated after labeling?"
         )
+
+
+def orientation_of(opened: PilImage.Image) -> int:
+    """Return the EXIF orientation, 1 (upright) to 8."""
+    return opened.getexif().get(ORIENTATION_TAG, 1)
 
 
 def warn_unusual(opened: PilImage.Image, data: bytes, image: Image, findings: Findings) -> None:

@@ -21,14 +21,13 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from stages.common.run import UserError
 from stages.ingest.boxes import Image
 from stages.ingest.findings import Findings, quote
-from stages.ingest.limits import Limits
-from stages.ingest.source import EXPECTED, Source, folder_bytes, open_folder
+from stages.ingest.source import EXPECTED, Limits, Source, folder_bytes, open_folder
 
 INSTANCES = re.compile(r"(?P<top>|.*/)annotations/instances_(?P<subset>[^/]*)\.json", re.DOTALL)
 PLAIN = re.compile(r"(?:annotations/)?(?P<subset>[^/]*)\.json", re.DOTALL)
@@ -36,6 +35,8 @@ ROBOFLOW = re.compile(r"(?P<subset>[^/]+)/_annotations\.coco\.json", re.DOTALL)
 # Names that tools give to the JSON of a data set without subsets.
 NO_SUBSET = {"annotations", "result", "labels", "coco", "instances", "_annotations.coco"}
 OTHER_TASKS = ("person_keypoints", "captions")
+# A file by the source that holds it and its name there.
+Place = tuple[Source, str]
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 
 
@@ -123,22 +124,28 @@ def find_images(
     Args:
         folder: the folder of originals, if there is one.
     """
-    index, originals = Index(export), Originals(folder, limits)
-    candidates = [
-        in_export(image, index, findings) or originals.find(image, findings) for image in images
-    ]
-    if images and not any(candidates):
+    index = Index(export)
+    places = [in_export(image, index, findings) for image in images]
+    if folder and folder.is_dir() and not all(places):
+        originals = Index(open_folder(folder, limits))
+        places = [
+            found or in_originals(image, originals, findings)
+            for image, found in zip(images, places, strict=True)
+        ]
+    advice = "or put the originals into data.images"
+    if folder:
+        advice += f" ({quote(str(folder))}{'' if folder.is_dir() else ' is not a folder'})"
+    if images and not any(places):
         what = f"none of the {len(images)} listed images is in the export "
         what += f"({quote('images/' + images[0].name)} is missing): export again with "
-        findings.fault(images[0].file, f"{what}'Save images' switched on, {originals.advice}")
+        findings.fault(images[0].file, f"{what}'Save images' switched on, {advice}")
         return
-    claimed: dict[tuple[Source, str], Image] = {}
-    for image, places in zip(images, candidates, strict=True):
-        if fault := claim_fault(image, places, claimed, originals):
-            findings.fault(image.file, fault, image=image.source_id)
-        else:
-            source, name = places[0]
-            claimed[places[0]] = image
+    claimed: dict[Place, Image] = {}
+    for image, found in zip(images, places, strict=True):
+        with findings.collect(image.file, image=image.source_id):
+            check_place(image, found, claimed, advice)
+            source, name = found[0]
+            claimed[found[0]] = image
             image.read = partial(source.read, name)
     warn_unlisted(export, {name for source, name in claimed if source is export}, findings)
     taken = [name for source, name in claimed if source is not export]
@@ -152,20 +159,28 @@ def nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def base_name(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
 class Index:
-    """The names of a source, in any Unicode form and by their last part."""
+    """The names of a source in composed Unicode form, and by their last part."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.by_nfc = {nfc(name): name for name in sorted(source.files)}
+        self.by_base_name = defaultdict(list)
+        for name in sorted(source.files):
+            self.by_base_name[nfc(base_name(name))].append(name)
 
     def first(self, names: list[str]) -> str | None:
         """Return the file of the first name that is there; an exact match goes first."""
-        exact = next((name for name in names if name in self.source.files), None)
-        return exact or next(filter(None, (self.by_nfc.get(nfc(name)) for name in names)), None)
+        exact = [name for name in names if name in self.source.files]
+        same = [self.by_nfc[nfc(name)] for name in names if nfc(name) in self.by_nfc]
+        return next(iter(exact + same), None)
 
 
-def in_export(image: Image, index: Index, findings: Findings) -> list[tuple[Source, str]]:
+def in_export(image: Image, index: Index, findings: Findings) -> list[Place]:
     """Find the file of an image; one in another Unicode form is a repair."""
     folders = [f"images/{image.subset}/", "images/", f"{image.subset}/", "", "annotations/"]
     names = [folder + image.name for folder in folders]
@@ -176,64 +191,37 @@ def in_export(image: Image, index: Index, findings: Findings) -> list[tuple[Sour
     return [(index.source, found)] if found else []
 
 
-class Originals:
-    """The folder `data.images`, listed only if an image is missing."""
-
-    def __init__(self, folder: Path | None, limits: Limits) -> None:
-        self.folder = folder
-        self.limits = limits
-
-    @cached_property
-    def index(self) -> Index | None:
-        """The files of the folder; None if there is no such folder."""
-        there = self.folder is not None and self.folder.is_dir()
-        return Index(open_folder(self.folder, self.limits)) if there else None
-
-    @cached_property
-    def by_base_name(self) -> dict[str, list[str]]:
-        names = defaultdict(list)
-        for name in sorted(self.index.source.files):
-            names[nfc(PurePosixPath(name).name)].append(name)
-        return names
-
-    @property
-    def advice(self) -> str:
-        """Say what to do about a missing image."""
-        place = "data.images"
-        if self.folder:
-            place += f" ({quote(str(self.folder))}{'' if self.index else ' is not a folder'})"
-        return f"or put the originals into {place}"
-
-    def find(self, image: Image, findings: Findings) -> list[tuple[Source, str]]:
-        """Return the files that may be an image: more than one if that is ambiguous."""
-        if not self.index:
-            return []
-        found = [name] if (name := self.index.first([image.path, image.name])) else []
-        if not found:
-            found = self.by_base_name.get(nfc(PurePosixPath(image.name).name), [])
-            if len(found) == 1:
-                what = f"{quote(image.name)} is taken from {quote(found[0])} among the originals"
-                findings.repair(image.file, what, image=image.source_id)
-        return [(self.index.source, name) for name in found]
+def in_originals(image: Image, index: Index, findings: Findings) -> list[Place]:
+    """Find the originals that may be an image: more than one if that is ambiguous."""
+    if found := index.first([image.path, image.name]):
+        return [(index.source, found)]
+    same_base = index.by_base_name.get(nfc(base_name(image.name)), [])
+    if len(same_base) == 1:
+        what = f"{quote(image.name)} is taken from {quote(same_base[0])} among the originals"
+        findings.repair(image.file, what, image=image.source_id)
+    return [(index.source, name) for name in same_base]
 
 
-def claim_fault(
-    image: Image,
-    places: list[tuple[Source, str]],
-    claimed: dict[tuple[Source, str], Image],
-    originals: Originals,
-) -> str | None:
-    """Say why an image has no file of its own, or return None."""
+def check_place(
+    image: Image, places: list[Place], claimed: dict[Place, Image], advice: str
+) -> None:
+    """Check that an image has one file, which no other image has.
+
+    Raises:
+        UserError: it has none, may have several, or shares it.
+    """
     if not places:
         what = f"{quote(image.name)} is missing from images/; names must match exactly"
-        return f"{what}, {originals.advice}"
+        raise UserError(f"{what}, {advice}")
     if len(places) > 1:
         what = f"{quote(image.name)} may be {quote(places[0][1])} or {quote(places[1][1])} "
-        return f"{what}among the originals; put it under the name {quote(image.path)} there"
+        what += f"among the originals; put it under the name {quote(image.path)} there"
+        raise UserError(what)
     if other := claimed.get(places[0]):
         what = f"{quote(places[0][1])} is already the file of an image of {other.file}: CVAT before"
-        return f"{what} July 2024 overwrote equal names; export with a newer one or rename"
-    return None
+        raise UserError(
+            f"{what} July 2024 overwrote equal names; export with a newer one or rename"
+        )
 
 
 def warn_unlisted(export: Source, claimed: set[str], findings: Findings) -> None:

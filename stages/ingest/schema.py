@@ -1,7 +1,8 @@
 """The schema of a COCO JSON, and a parser without the latitude of `json`."""
 
 import json
-import unicodedata
+import re
+from collections.abc import Container
 from typing import Annotated, TypeVar
 
 from pydantic import (
@@ -12,14 +13,16 @@ from pydantic import (
     Field,
     InstanceOf,
     ValidationError,
+    ValidationInfo,
 )
 
 from stages.common.run import UserError
 from stages.ingest.findings import quote
-from stages.ingest.limits import name_fault
+from stages.ingest.source import name_fault
 
 # Ten times the side of the largest image; beyond it sums of floats would lose digits.
 MAX_COORDINATE = 1e9
+UNPRINTABLE = re.compile(r"[\0-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def as_int(value: object) -> int | None:
@@ -38,32 +41,35 @@ def check_file_name(name: str) -> str:
 def check_label(name: str) -> str:
     """Shell and path characters are harmless: no label reaches a command line or a path."""
     if not name.strip():
-        raise ValueError("expected a text that is not empty")
-    if any(unicodedata.category(c) in ("Cc", "Cs") and c != "\t" for c in name):
+        raise ValueError
+    if UNPRINTABLE.search(name):
         raise ValueError("expected a text without control characters and half surrogate pairs")
     return name
 
 
-def check_size(bbox_xywh: list[float]) -> list[float]:
-    if min(bbox_xywh[2:]) < 0:
-        raise ValueError("its width and height must not be negative")
-    return bbox_xywh
+def check_id(value: int, info: ValidationInfo) -> int:
+    if value not in info.context[info.field_name]:
+        raise ValueError
+    return value
 
 
 def check_flag(value: object) -> bool:
     if value not in (None, 0, 1):
-        raise ValueError("expected 0 or 1")
+        raise ValueError
     return bool(value)
 
 
 # Unlike `str`, it lets half surrogate pairs pass to the check that names them.
 Text = InstanceOf[str]
 Pixels = Annotated[int, BeforeValidator(as_int), Field(ge=1)]
+KnownId = Annotated[int, BeforeValidator(as_int), AfterValidator(check_id)]
 Number = Annotated[int | float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
+Length = Annotated[int | float, Field(ge=0, le=MAX_COORDINATE)]
+Flag = Annotated[object, AfterValidator(check_flag)]
 
 
 class Entry(BaseModel):
-    """An object of COCO; each description completes a message: "expected ..."."""
+    """An object of COCO. Each description completes a message: "expected ..."."""
 
     model_config = ConfigDict(strict=True)
 
@@ -88,66 +94,62 @@ class ImageEntry(Entry):
 
 
 class Annotation(Entry):
-    """An entry of `annotations`, with the attribute `rotation` that CVAT gives a rectangle.
+    """An entry of `annotations`.
 
     Attributes:
         bbox: x, y, width and height in pixels, before the rotation.
-        rotation: in degrees.
+        is_rectangle: it has neither a polygon nor a mask.
+        rotation: in degrees; CVAT writes it into the attributes of a rectangle.
     """
 
-    bbox: Annotated[list[Number], AfterValidator(check_size)] = Field(
-        min_length=4, max_length=4, description="[x, y, width, height] as four finite numbers"
+    image_id: KnownId = Field(description="the id of an entry of images")
+    category_id: KnownId = Field(description="the id of an entry of categories")
+    bbox: tuple[Number, Number, Length, Length] = Field(
+        strict=False,  # as a list; its numbers stay strict
+        description="[x, y, width, height] as four finite numbers, the last two not negative",
     )
-    iscrowd: Annotated[object, AfterValidator(check_flag)] = False
-    segmentation: object = None
+    iscrowd: Flag = Field(False, description="0 or 1")
+    is_rectangle: bool
     rotation: Number = Field(description="degrees in the attribute rotation")
 
-    @property
-    def is_rectangle(self) -> bool:
-        return is_rectangle(self.segmentation)
 
-
-def is_rectangle(segmentation: object) -> bool:
-    """Return whether there is neither a polygon nor a mask."""
-    if isinstance(segmentation, dict):
-        return not segmentation.get("counts")
-    return not isinstance(segmentation, list) or not segmentation
-
-
-def annotation_of(entry: dict) -> Annotation:
-    """Check an entry of `annotations`.
-
-    On polygons and masks an attribute named rotation is the user's own and means nothing here.
+def checked_annotation(entry: dict, ids: dict[str, Container[int]]) -> Annotation:
+    """Check an entry of `annotations` against the ids that `image_id` and `category_id` may have.
 
     Raises:
         UserError: all its faults.
     """
-    attributes = entry.get("attributes")
-    rotated = isinstance(attributes, dict) and is_rectangle(entry.get("segmentation"))
+    outline, attributes = entry.get("segmentation"), entry.get("attributes")
+    if isinstance(outline, dict):
+        outline = [outline["counts"]] if outline.get("counts") else []
+    is_rectangle = not isinstance(outline, list) or not outline
+    # On polygons and masks an attribute of this name is the user's own and means nothing here.
+    rotated = is_rectangle and isinstance(attributes, dict)
     rotation = attributes.get("rotation", 0.0) if rotated else 0.0
-    return checked(Annotation, {**entry, "rotation": rotation})
+    return checked(Annotation, {**entry, "is_rectangle": is_rectangle, "rotation": rotation}, ids)
 
 
 Model = TypeVar("Model", bound=Entry)
 
 
-def checked(model: type[Model], entry: dict) -> Model:
+def checked(model: type[Model], entry: dict, context: dict | None = None) -> Model:
     """Check an object of COCO.
 
     Raises:
         UserError: all its faults, as `key is value, expected ...`.
     """
     try:
-        return model.model_validate(entry)
+        return model.model_validate(entry, context=context)
     except ValidationError as error:
         faults = {}
         for detail in error.errors(include_url=False):
             key = detail["loc"][0]
             expected = f"expected {model.model_fields[key].description}"
-            if detail["type"] == "value_error":
-                expected = str(detail["ctx"]["error"])
-            faults[key] = f"{key} is {given(entry, key)}, {expected}"
-        raise UserError("; ".join(faults.values())) from error
+            reason = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else ""
+            faults[key] = f"{key} is {given(entry, key)}, {reason or expected}"
+        named = "file_name" in model.model_fields and "file_name" not in faults
+        prefix = f"{quote(entry['file_name'])}: " if named else ""
+        raise UserError(prefix + "; ".join(faults.values())) from error
 
 
 def given(entry: dict, key: str) -> str:

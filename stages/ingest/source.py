@@ -2,6 +2,10 @@
 
 Nothing is extracted: every member of a zip is checked before the first is read, and files are read
 into memory one at a time, so that no name from a zip ever becomes a path.
+
+The limits in params.yaml have room for real data: ten hours of 1280x720 video as PNG, one frame a
+second, are about 40 GB, the JSON of COCO's 118,000 images is 450 MB, a 4K frame has 8 megapixels,
+and JSON deflates about 20:1 where a zip bomb reaches 1000:1.
 """
 
 import os
@@ -15,9 +19,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from stages.common.params import Ingest
 from stages.common.run import UserError
 from stages.ingest.findings import Findings, quote
-from stages.ingest.limits import Limits, name_fault
 
 EXPECTED = (
     'expected a CVAT "COCO 1.0" export: annotations/instances_default.json (or another subset) '
@@ -27,6 +31,67 @@ EXPECTED = (
 JUNK = re.compile(r"(.*/)?(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)", re.DOTALL)
 # Smaller members may unpack to any multiple: a black image in a BMP is no danger.
 RATIO_FROM_BYTES = 2**20
+# OpenCV, which reads the images in every later stage, refuses larger ones.
+OPENCV_MAX_PIXELS = 2**30
+# A file that is read in one go cannot be longer on any machine.
+READ_MAX_BYTES = 2**62
+# Linux, macOS and Windows allow 255 bytes for a part of a path. Linux allows 4096 for all of it:
+# a quarter leaves room for the folder that the name is joined to.
+MAX_PART_BYTES, MAX_NAME_BYTES = 255, 1024
+# Why a name must not become a path here, and how to recognize it.
+UNSAFE_NAMES = {
+    "is empty": r"^\Z",
+    "holds a NUL character": r"\0",
+    "holds a control character or half of a surrogate pair": r"[\0-\x1f\x7f-\x9f\ud800-\udfff]",
+    "starts with a drive letter": r"^[A-Za-z]:",
+    "holds a backslash where '/' is expected": r"\\",
+    "is an absolute path": r"^/",
+    "leaves its folder by '..'": r"(^|/)\.\.(/|\Z)",
+    "is not a plain path to a file": r"(^|/)\.?(/|\Z)",
+}
+
+
+def name_fault(name: str) -> str | None:
+    """Say why a relative file name from a JSON or a zip is refused.
+
+    Returns:
+        None for a name with '/' between its parts that stays in the folder it is joined to.
+    """
+    for reason, pattern in UNSAFE_NAMES.items():
+        if re.search(pattern, name):
+            return reason
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"is longer than {MAX_NAME_BYTES} bytes"
+    if max(len(part.encode()) for part in name.split("/")) > MAX_PART_BYTES:
+        return f"has a part longer than {MAX_PART_BYTES} bytes"
+    return None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest sizes that are accepted.
+
+    Attributes:
+        max_total_bytes: of all files of an export, unpacked, and of all originals beside it.
+        max_file_bytes: of one of them.
+        max_ratio: of a file in a zip, unpacked to packed.
+        max_pixels: of an image.
+    """
+
+    max_total_bytes: int
+    max_file_bytes: int
+    max_ratio: float
+    max_pixels: int
+
+    @classmethod
+    def from_params(cls, params: Ingest) -> "Limits":
+        """A GB is 10**9 bytes, an MB 10**6 bytes and a megapixel 10**6 pixels."""
+        return cls(
+            max_total_bytes=round(min(params.max_total_gb * 10**9, READ_MAX_BYTES)),
+            max_file_bytes=round(min(params.max_file_mb * 10**6, READ_MAX_BYTES)),
+            max_ratio=params.max_ratio,
+            max_pixels=round(min(params.max_megapixels * 10**6, OPENCV_MAX_PIXELS)),
+        )
 
 
 @dataclass(frozen=True)
