@@ -25,8 +25,6 @@ from test_ingest import (
     with_list,
 )
 
-from stages.common.run import UserError
-from stages.ingest import __main__ as ingest
 from tools.params_file import write_params
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -193,14 +191,3 @@ def test_a_name_that_the_file_system_cannot_hold_is_the_pictures_fault(tmp_path)
     message = refused(tmp_path, export)
     assert "cannot be written" in message
     assert "rename it" in message
-
-
-def test_writes_no_link_to_an_original(tmp_path):
-    _, _, out = ingested(tmp_path, files_of(plain()))
-    assert {path.stat().st_nlink for path in out.rglob("*.jpg")} == {1}
-
-
-def test_refuses_a_params_file_that_is_wrong(tmp_path):
-    write_params(tmp_path, {"ingest.max_ratio": 0})
-    with pytest.raises(UserError, match=r"ingest\.max_ratio"):
-        ingest.main(as_zip(tmp_path / "in.zip", files_of(plain())), tmp_path / "out")
