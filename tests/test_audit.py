@@ -1,16 +1,16 @@
 """The audit page: measures, suspicious boxes, and the content of the page."""
 
+import base64
 import re
 
 import cv2
 import numpy as np
 import pytest
 
-from stages.audit.crops import FRAME_PX, close_up, view
-from stages.audit.measures import class_rows, count_splits, measure, spread, too_small
+from stages.audit.measures import class_rows, count_splits, measure, spread
 from stages.audit.summary import summarize
 from stages.audit.suspicious_boxes import find_suspicious_boxes, select_suspicious
-from stages.audit.thumbnails import frames
+from stages.audit.thumbnails import FRAME_PX, Thumbnails, crop_region
 from stages.common.files import write_json
 from tools.params_file import write_params
 
@@ -53,10 +53,10 @@ def dataset(boxes, frame_wh=(1000, 600), labels=("plate",), images=1) -> dict:
 def test_size_at_the_input(case, frame_wh, input_hw, bbox, size_wh, small):
     boxes = measure(dataset([(1, 0, bbox)], frame_wh), input_hw)
     assert boxes.input_wh[0] == pytest.approx(size_wh)
-    assert too_small(boxes).tolist() == [small]
+    assert boxes.too_small().tolist() == [small]
 
 
-def test_counts_of_classes_and_sides():
+def test_counts_of_classes_and_splits():
     coco = dataset([(1, 0, USUAL), (1, 0, USUAL), (2, 0, USUAL), (3, 1, USUAL)],
                    labels=("a", "b", "c"), images=4)  # fmt: skip
     splits = ["train", "val", "train", "left out"]
@@ -91,13 +91,11 @@ def test_counts_of_classes_and_sides():
 def test_reasons_to_check_a_box(case, bbox, reasons):
     # The input is half the frame; the median box is USUAL.
     boxes = measure(dataset([(1, 0, USUAL)] * 30 + [(1, 0, bbox)]), (300, 500))
-    found = [
-        suspicion for suspicion in find_suspicious_boxes(boxes, ["plate"]) if suspicion.row == 30
-    ]
+    found = [one for one in find_suspicious_boxes(boxes, ["plate"]) if one.row == 30]
     assert len(found) == len(reasons)
     for reason in reasons:
-        assert any(suspicion.reason.startswith(reason) for suspicion in found), (reason, found)
-    assert all(suspicion.times > 1 for suspicion in found)
+        assert any(one.reason.startswith(reason) for one in found), (reason, found)
+    assert all(one.times > 1 for one in found)
 
 
 def test_a_rare_class_has_no_usual_box_and_a_normal_one_few_odd_ones():
@@ -134,14 +132,10 @@ def test_the_choice_is_spread(case, groups, count, chosen):
     assert spread(range(len(groups)), groups, count) == chosen
 
 
-def test_frames_have_boxes_and_come_in_the_order_of_their_groups():
+def test_sampled_frames_have_boxes_and_come_in_the_order_of_their_groups():
     coco = dataset([(image, 0, USUAL) for image in (2, 3, 3, 4)], images=5)
-    shown = frames(coco, measure(coco, (300, 500)), ["train"] * 4 + ["val"], 9)
-    assert [(thumbnail.title, thumbnail.crop.rows) for thumbnail in shown] == [
-        ("default/f2.png", (0,)),
-        ("default/f4.png", (3,)),
-        ("default/f3.png", (1, 2)),
-    ]
+    sampled = Thumbnails(coco, measure(coco, (300, 500)), None).sample_frames(9)
+    assert [coco["images"][row]["id"] for row in sampled] == [2, 4, 3]
 
 
 @pytest.mark.parametrize(
@@ -153,21 +147,23 @@ def test_frames_have_boxes_and_come_in_the_order_of_their_groups():
         ("as large as the frame", [0, 0, 1000, 600], (0, 0, 1000, 600)),
     ],
 )
-def test_a_close_up_stays_inside_the_frame(case, bbox, region):
-    assert close_up(measure(dataset([(1, 0, bbox)]), (300, 500)), 0).region_xyxy == region
+def test_a_crop_stays_inside_the_frame(case, bbox, region):
+    assert crop_region(measure(dataset([(1, 0, bbox)]), (300, 500)), 0) == region
 
 
-def test_boxes_are_drawn_where_they_are():
-    coco = dataset([(1, 0, [400, 200, 200, 100])])
-    boxes = measure(coco, (300, 500))
-    black = np.zeros((600, 1000, 3), np.uint8)
-    [frame] = frames(coco, boxes, ["train"], 1)
-    for crop, (x0, y0, x1, y1) in (
-        (frame.crop, np.array([400, 200, 600, 300]) * FRAME_PX / 1000),
-        (close_up(boxes, 0), (60, 90, 180, 150)),
+def test_boxes_are_drawn_where_they_are(tmp_path):
+    coco = dataset([(1, 0, [400, 200, 200, 100])], labels=("",))
+    (tmp_path / "default").mkdir()
+    cv2.imwrite(str(tmp_path / "default/f1.png"), np.zeros((600, 1000, 3), np.uint8))
+    thumbnails = Thumbnails(coco, measure(coco, (300, 500)), tmp_path)
+    thumbnails.colors = ["#ff0000"]
+    for shown, (x0, y0, x1, y1) in (
+        (thumbnails.frame(0, "train"), np.array([400, 200, 600, 300]) * FRAME_PX / 1000),
+        (thumbnails.crop(0), (60, 90, 180, 150)),
     ):
-        drawn = np.argwhere(view(black, crop, boxes, [""], ["#ff0000"])[..., 2] > 200)
-        assert np.abs([*drawn.min(0), *drawn.max(0)] - np.array([y0, x0, y1, x1])).max() <= 1
+        jpeg = np.frombuffer(base64.b64decode(shown["image"].split(",")[1]), np.uint8)
+        drawn = np.argwhere(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[..., 2] > 100)
+        assert np.abs([*drawn.min(0), *drawn.max(0)] - np.array([y0, x0, y1, x1])).max() <= 2
 
 
 @pytest.mark.parametrize(
@@ -182,26 +178,26 @@ def test_boxes_are_drawn_where_they_are():
         ("small", {"bbox": [400, 300, 60, 15]},
          ["1 of 1 boxes (100.0%) have a side under 8 px", "Boxes to check by eye: 1 (tiny 1);"]),
         ("no label", {"images": 3}, ["2 of 3 images have no box"]),
-        ("left out", {"side": "left out"}, ["1 of 1 images are left out of all splits"]),
+        ("left out", {"split": "left out"}, ["1 of 1 images are left out of all splits"]),
     ],
 )  # fmt: skip
 def test_summary(case, change, said):
-    coco = dataset([(1, 0, change.get("bbox", USUAL))], images=change.get("images", 1))
-    boxes = measure(coco, (300, 500))
+    images = change.get("images", 1)
+    boxes = measure(dataset([(1, 0, change.get("bbox", USUAL))], images=images), (300, 500))
     in_split = dict(zip(("train", "val"), change.get("on", (1, 1)), strict=True))
     table = [{"label": "plate", "splits": in_split}]
     pairs = [{"splits": change["pair"]}] if "pair" in change else []
     split_report = {"near_duplicate_pairs": len(pairs), "near_duplicates": pairs}
-    splits = [change.get("side", "train")]
+    found = find_suspicious_boxes(boxes, ["plate"])
     sentences = summarize(
-        coco, boxes, table, splits, split_report, find_suspicious_boxes(boxes, ["plate"])
+        boxes, table, [change.get("split", "train")] * images, split_report, found
     )
     assert [one[: len(start)] for one, start in zip(sentences, said, strict=True)] == said
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """What `ingest` and `split` leave, with untrusted names, and a parameter file."""
+    """Write the outputs of `ingest` and `split`, with untrusted names, and a parameter file."""
     bboxes = [[40, 30, 40, 20], [0, 0, 160, 90], [100, 50, 3, 3]]
     boxes = [(i, i % 2, bboxes[i % 3]) for i in range(1, 7)]
     coco = dataset(boxes, (160, 90), (HOSTILE, "$\\frac ü"), images=8)
@@ -212,8 +208,8 @@ def folder(tmp_path):
     write_json(tmp_path / "dataset/annotations.json", coco)
     repairs = [{"file": "<i>.json", "what": f"clipped {i}", "image": i} for i in range(120)]
     write_json(tmp_path / "dataset/report.json", {"repairs": repairs, "warnings": []})
-    for side, images in {"train": coco["images"][:4], "val": coco["images"][4:]}.items():
-        write_json(tmp_path / f"split/{side}.json", {**coco, "images": images})
+    for name, images in {"train": coco["images"][:4], "val": coco["images"][4:]}.items():
+        write_json(tmp_path / f"split/{name}.json", {**coco, "images": images})
     pair = {"images": ["default/f1.png", "default/f6.png"], "bits": 12, "splits": ["train", "val"]}
     split_report = {"near_duplicates": [pair], "near_duplicate_pairs": 1}
     write_json(tmp_path / "split/report.json", split_report)

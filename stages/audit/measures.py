@@ -26,10 +26,9 @@ class Boxes:
     frame_wh: np.ndarray  # float [n, 2], pixels
     input_wh: np.ndarray  # float [n, 2], size of the box in pixels of the model's input
 
-
-def input_scale(frame_wh: np.ndarray, input_hw: tuple[int, int]) -> np.ndarray:
-    """Return the letterbox scale: float [n] for frame_wh [n, 2]."""
-    return np.min(np.array(input_hw[::-1]) / frame_wh, axis=1)
+    def too_small(self) -> np.ndarray:
+        """Mark the boxes that are too small to learn well: bool [n]."""
+        return self.input_wh.min(axis=1) < MIN_SIDE_PX
 
 
 def measure(coco: dict, input_hw: tuple[int, int]) -> Boxes:
@@ -40,57 +39,40 @@ def measure(coco: dict, input_hw: tuple[int, int]) -> Boxes:
     sizes_wh = np.array([[image["width"], image["height"]] for image in coco["images"]], float)
     xywh = np.array([box["bbox"] for box in annotations], float).reshape(-1, 4)
     frame_wh = sizes_wh[images]
+    letterbox_scale = np.min(np.array(input_hw[::-1]) / frame_wh, axis=1, keepdims=True)
     return Boxes(
         ids=np.array([box["id"] for box in annotations], int),
         images=images,
         classes=np.array([box["category_id"] - 1 for box in annotations], int),
         xywh=xywh,
         frame_wh=frame_wh,
-        input_wh=xywh[:, 2:] * input_scale(frame_wh, input_hw)[:, None],
+        input_wh=xywh[:, 2:] * letterbox_scale,
     )
-
-
-def too_small(boxes: Boxes) -> np.ndarray:
-    """Mark the boxes that are too small to learn well: bool [n]."""
-    return boxes.input_wh.min(axis=1) < MIN_SIDE_PX
-
-
-def by_area(boxes: Boxes) -> np.ndarray:
-    """Sort the rows from the smallest to the largest box at the input."""
-    return np.argsort(boxes.input_wh.prod(axis=1), kind="stable")
-
-
-def rows_by_image(boxes: Boxes, images: int) -> list[tuple[int, ...]]:
-    """Return the rows of the boxes of each image."""
-    rows = [[] for _ in range(images)]
-    for row, image in enumerate(boxes.images.tolist()):
-        rows[image].append(row)
-    return [tuple(one) for one in rows]
 
 
 def splits_of(coco: dict, split: Path) -> list[str]:
     """Return the split of each image; an image that no list names is left out."""
-    side_of = {}
-    for side in SPLITS:
-        path = split / f"{side}.json"
-        if side != "test" or path.exists():
-            side_of |= {image["id"]: side for image in read_coco(path)["images"]}
-    return [side_of.get(image["id"], LEFT_OUT) for image in coco["images"]]
+    split_of = {}
+    for name in SPLITS:
+        path = split / f"{name}.json"
+        if name != "test" or path.exists():
+            split_of |= {image["id"]: name for image in read_coco(path)["images"]}
+    return [split_of.get(image["id"], LEFT_OUT) for image in coco["images"]]
 
 
 def count_splits(splits: Sequence[str]) -> dict[str, int]:
     """Count the images of each split; test and left out only where they have any."""
-    counts = {side: splits.count(side) for side in (*SPLITS, LEFT_OUT)}
-    return {side: n for side, n in counts.items() if n or side in ("train", "val")}
+    counts = {name: splits.count(name) for name in (*SPLITS, LEFT_OUT)}
+    return {name: n for name, n in counts.items() if n or name in ("train", "val")}
 
 
 def class_rows(boxes: Boxes, labels: list[str], splits: list[str]) -> list[dict]:
     """Return `label`, `boxes`, `images` and `splits` (boxes by split) of each class."""
-    side_of_box = np.array(splits)[boxes.images]
+    split_of_box = np.array(splits)[boxes.images]
     rows = []
     for index, label in enumerate(labels):
         own = boxes.classes == index
-        in_split = {side: int((side_of_box[own] == side).sum()) for side in count_splits(splits)}
+        in_split = {name: int((split_of_box[own] == name).sum()) for name in count_splits(splits)}
         images = len(np.unique(boxes.images[own]))
         rows.append({"label": label, "boxes": int(own.sum()), "images": images, "splits": in_split})
     return rows

@@ -4,16 +4,15 @@ from collections import Counter
 
 import numpy as np
 
-from stages.audit.measures import LEFT_OUT, MIN_SIDE_PX, Boxes, too_small
+from stages.audit.measures import LEFT_OUT, MIN_SIDE_PX, Boxes
 from stages.audit.suspicious_boxes import Suspicion
 
 NAMED = 10
 
 
 def summarize(
-    coco: dict,
     boxes: Boxes,
-    table: list[dict],
+    classes: list[dict],
     splits: list[str],
     split_report: dict,
     found: list[Suspicion],
@@ -21,36 +20,42 @@ def summarize(
     """Summarize the most important findings.
 
     Args:
-        coco: the data set.
-        boxes: its boxes.
-        table: the rows of `class_rows`.
-        splits: the side of each image.
+        boxes: of the data set.
+        classes: the rows of `class_rows`.
+        splits: the split of each image.
         split_report: content of data/split/report.json.
-        found: all reasons to check boxes.
+        found: from `find_suspicious_boxes`.
     """
-    said = [
-        *one_sided(table),
-        small(boxes),
-        near_duplicates(split_report),
-        left_out(splits),
-        unlabelled(coco, boxes),
-        doubtful(found),
-    ]
-    return [sentence for sentence in said if sentence] or ["Nothing stands out."]
-
-
-def one_sided(table: list[dict]) -> list[str]:
-    """List classes without boxes in train, or in val."""
-    missing = [row["label"] for row in table if not row["splits"]["train"]]
-    unjudged = [r["label"] for r in table if r["splits"]["train"] and not r["splits"]["val"]]
-    return [
-        f"No box in {side} of {listed(labels)}: {then}."
-        for side, labels, then in (
-            ("train", missing, "not learned"),
-            ("val", unjudged, "not measured"),
+    said = []
+    untrained = [row["label"] for row in classes if not row["splits"]["train"]]
+    unmeasured = [r["label"] for r in classes if r["splits"]["train"] and not r["splits"]["val"]]
+    if untrained:
+        said.append(f"No box in train of {listed(untrained)}: not learned.")
+    if unmeasured:
+        said.append(f"No box in val of {listed(unmeasured)}: not measured.")
+    if small := int(boxes.too_small().sum()):
+        said.append(
+            f"{small} of {len(boxes.ids)} boxes ({small / len(boxes.ids):.1%}) have a side under "
+            f"{MIN_SIDE_PX} px at the input: expect the model to miss many of them, or choose a "
+            "larger model.input_hw."
         )
-        if labels
-    ]
+    if pairs := split_report["near_duplicate_pairs"]:
+        said.append(describe_pairs(pairs, split_report["near_duplicates"]))
+    if left_out := splits.count(LEFT_OUT):
+        said.append(
+            f"{left_out} of {len(splits)} images are left out of all splits; split says why."
+        )
+    if empty := len(splits) - len(np.unique(boxes.images)):
+        said.append(
+            f"{empty} of {len(splits)} images have no box: right only where there is nothing to "
+            "find."
+        )
+    if found:
+        kinds = Counter(one.kind for one in found).most_common()
+        counts = ", ".join(f"{kind} {count}" for kind, count in kinds)
+        rows = len({one.row for one in found})
+        said.append(f"Boxes to check by eye: {rows} ({counts}); the most suspicious are below.")
+    return said or ["Nothing stands out."]
 
 
 def listed(labels: list[str]) -> str:
@@ -58,57 +63,17 @@ def listed(labels: list[str]) -> str:
     return ", ".join(labels[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def small(boxes: Boxes) -> str:
-    count, of_all = int(too_small(boxes).sum()), len(boxes.ids)
-    if not count:
-        return ""
-    return (
-        f"{count} of {of_all} boxes ({count / of_all:.1%}) have a side under {MIN_SIDE_PX} px at "
-        "the input: expect the model to miss many of them, or choose a larger model.input_hw."
-    )
-
-
-def near_duplicates(split_report: dict) -> str:
-    count, closest = split_report["near_duplicate_pairs"], split_report["near_duplicates"]
-    if not count:
-        return ""
-    apart = sum(crosses(pair) for pair in closest)
-    leak = (
-        f"in two splits at least {apart}: accuracy will look better than it is."
-        if apart
-        else f"none of the closest {len(closest)} is in two splits."
-    )
+def describe_pairs(count: int, closest: list[dict]) -> str:
+    """Describe near duplicates: all are counted, but the splits of the closest alone are known."""
     pairs = "1 pair of images looks" if count == 1 else f"{count} pairs of images look"
-    return f"{pairs} the same; {leak}"
+    if apart := sum(is_crossing(pair) for pair in closest):
+        return (
+            f"{pairs} the same; in two splits at least {apart}: accuracy will look better than it "
+            "is."
+        )
+    return f"{pairs} the same; none of the closest {len(closest)} is in two splits."
 
 
-def crosses(pair: dict) -> bool:
+def is_crossing(pair: dict) -> bool:
     """Return True if the two images are in different splits."""
     return len(set(pair["splits"])) == 2 and LEFT_OUT not in pair["splits"]
-
-
-def left_out(splits: list[str]) -> str:
-    count = splits.count(LEFT_OUT)
-    return (
-        f"{count} of {len(splits)} images are left out of all splits; split says why."
-        if count
-        else ""
-    )
-
-
-def unlabelled(coco: dict, boxes: Boxes) -> str:
-    images = len(coco["images"])
-    count = images - len(np.unique(boxes.images))
-    if not count:
-        return ""
-    return f"{count} of {images} images have no box: right only where there is nothing to find."
-
-
-def doubtful(found: list[Suspicion]) -> str:
-    """Count the suspicious boxes by kind."""
-    if not found:
-        return ""
-    kinds = Counter(suspicion.kind for suspicion in found)
-    counts = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
-    boxes = len({suspicion.row for suspicion in found})
-    return f"Boxes to check by eye: {boxes} ({counts}); the most suspicious are below."

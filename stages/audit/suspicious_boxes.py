@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from stages.audit.measures import MIN_SIDE_PX, Boxes, too_small
+from stages.audit.measures import MIN_SIDE_PX, Boxes
 
 HUGE_SHARE = 0.5
-# The long side of a box lies along the border that it touches. A licence plate, seen whole, is
+# The long side of a box lies along the border that it touches. A license plate, seen whole, is
 # up to 5 times as wide as high.
 SLIVER_RATIO = 8
 BORDER_PX = 1
@@ -22,8 +22,7 @@ OUTLIER_Z = 4
 LEAST_DEVIATION = {"place": 0.02, "width": 0.1, "shape": 0.1}
 
 
-@dataclass(frozen=True)
-class Suspicion:
+class Suspicion(NamedTuple):
     """One reason to check a box; `times` says how far it is beyond its limit, 1 at the limit."""
 
     row: int
@@ -34,41 +33,32 @@ class Suspicion:
 
 def find_suspicious_boxes(boxes: Boxes, labels: list[str]) -> list[Suspicion]:
     """Find all reasons to check boxes, the most extreme first."""
-    found = [*tiny(boxes), *huge(boxes), *slivers(boxes), *outliers(boxes, labels)]
-    return sorted(found, key=lambda suspicion: (-suspicion.times, suspicion.row, suspicion.kind))
+    found = [one for one in (*extremes(boxes), *outliers(boxes, labels)) if one.times > 1]
+    return sorted(found, key=lambda one: (-one.times, one.row, one.kind))
 
 
-def tiny(boxes: Boxes) -> Iterator[Suspicion]:
-    for row in np.flatnonzero(too_small(boxes)).tolist():
-        side = boxes.input_wh[row].min()
-        yield Suspicion(
-            row, "tiny", MIN_SIDE_PX / side, f"tiny: a side of {side:.1f} px at the input"
-        )
-
-
-def huge(boxes: Boxes) -> Iterator[Suspicion]:
-    shares = boxes.xywh[:, 2:].prod(axis=1) / boxes.frame_wh.prod(axis=1)
-    for row in np.flatnonzero(shares > HUGE_SHARE).tolist():
-        times = shares[row] / HUGE_SHARE
-        yield Suspicion(row, "huge", times, f"huge: {shares[row]:.0%} of the frame")
-
-
-def slivers(boxes: Boxes) -> Iterator[Suspicion]:
-    """Find boxes that the border of the frame cuts down to a sliver."""
+def extremes(boxes: Boxes) -> Iterator[Suspicion]:
+    """Compare each box with the limits for tiny, huge and sliver (cut down by the border)."""
     start, size = boxes.xywh[:, :2], boxes.xywh[:, 2:]
+    shares = size.prod(axis=1) / boxes.frame_wh.prod(axis=1)
     touches = (start <= BORDER_PX) | (start + size >= boxes.frame_wh - BORDER_PX)
     ratios = np.where(touches, size[:, ::-1] / size, 0).max(axis=1)
-    for row in np.flatnonzero(ratios > SLIVER_RATIO).tolist():
-        width, height = size[row]
-        reason = f"sliver at the border: {width:.0f} x {height:.0f} px of the frame"
+    for row, side in enumerate(boxes.input_wh.min(axis=1)):
+        reason = f"tiny: a side of {side:.1f} px at the input"
+        yield Suspicion(row, "tiny", MIN_SIDE_PX / side, reason)
+        reason = f"huge: {shares[row]:.0%} of the frame"
+        yield Suspicion(row, "huge", shares[row] / HUGE_SHARE, reason)
+        reason = "sliver at the border: {:.0f} x {:.0f} px of the frame".format(*size[row])
         yield Suspicion(row, "sliver", ratios[row] / SLIVER_RATIO, reason)
 
 
 def outliers(boxes: Boxes, labels: list[str]) -> Iterator[Suspicion]:
-    """Find boxes far from the median position, width or shape of their class."""
-    centre_y = (boxes.xywh[:, 1] + boxes.xywh[:, 3] / 2) / boxes.frame_wh[:, 1]
+    """Compare position, width and shape of each box with the median of its class.
+
+    Distances are in robust standard deviations.
+    """
     values = {
-        "place": centre_y,
+        "place": (boxes.xywh[:, 1] + boxes.xywh[:, 3] / 2) / boxes.frame_wh[:, 1],
         "width": np.log(boxes.input_wh[:, 0]),
         "shape": np.log(boxes.xywh[:, 2] / boxes.xywh[:, 3]),
     }
@@ -77,21 +67,15 @@ def outliers(boxes: Boxes, labels: list[str]) -> Iterator[Suspicion]:
         if len(rows) < FEW_BOXES:
             continue
         for kind, of_all in values.items():
-            usual, z = robust_z(of_all[rows], LEAST_DEVIATION[kind])
-            for row, times in zip(rows.tolist(), np.abs(z) / OUTLIER_Z, strict=True):
-                if times > 1:
-                    yield Suspicion(row, kind, times, told(kind, of_all[row], usual, label))
+            usual = np.median(of_all[rows])
+            distances = np.abs(of_all[rows] - usual)
+            # 1.4826 makes the median of distances the deviation of a normal distribution.
+            deviation = max(1.4826 * np.median(distances), LEAST_DEVIATION[kind])
+            for row, times in zip(rows.tolist(), distances / deviation / OUTLIER_Z, strict=True):
+                yield Suspicion(row, kind, times, describe(kind, of_all[row], usual, label))
 
 
-def robust_z(values: np.ndarray, least: float) -> tuple[float, np.ndarray]:
-    """Return the median, and the distances of the values from it in robust standard deviations."""
-    usual = np.median(values)
-    # 1.4826 makes the median of absolute deviations the deviation of a normal distribution.
-    deviation = max(1.4826 * np.median(np.abs(values - usual)), least)
-    return usual, (values - usual) / deviation
-
-
-def told(kind: str, value: float, usual: float, label: str) -> str:
+def describe(kind: str, value: float, usual: float, label: str) -> str:
     if kind == "place":
         where = "higher" if value < usual else "lower"
         return f"{where} than usual: centre at {value:.0%} of the height, median {usual:.0%}"
@@ -104,13 +88,9 @@ def told(kind: str, value: float, usual: float, label: str) -> str:
 
 
 def select_suspicious(found: list[Suspicion], count: int) -> dict[int, list[Suspicion]]:
-    """Select the boxes to show, the most extreme first, each with all its reasons.
+    """Select at most `count` boxes to show, the most extreme first, each with all its reasons.
 
     Kinds alternate; otherwise a thousand tiny boxes would hide all other kinds.
-
-    Args:
-        found: from `find_suspicious_boxes`.
-        count: of boxes at most.
     """
     of_kind, ranked = Counter(), []
     for place, suspicion in enumerate(found):

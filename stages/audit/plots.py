@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stages.audit.crops import OTHERS
 from stages.audit.measures import MIN_SIDE_PX, Boxes
+from stages.audit.thumbnails import OTHERS
 from stages.evaluation.html import pyplot, svg
 
 STRIDES = (16, 32)
@@ -12,7 +12,7 @@ DPI = 160
 QUIET, ALARM = "#9aa5b1", "#cf2222"
 
 
-def sizes_svg(boxes: Boxes, colors: list[str], input_hw: tuple[int, int]) -> str:
+def plot_sizes(boxes: Boxes, colors: list[str], input_hw: tuple[int, int]) -> str:
     """Plot width and height of every box at the model's input, with strides and limits."""
     figure, axes = pyplot.subplots(figsize=(5, 4.2), dpi=DPI)
     low = min(4.0, 0.8 * boxes.input_wh.min())
@@ -37,13 +37,13 @@ def sizes_svg(boxes: Boxes, colors: list[str], input_hw: tuple[int, int]) -> str
     return svg(figure)
 
 
-def places_svg(boxes: Boxes) -> str:
+def plot_positions(boxes: Boxes) -> str:
     """Plot the number of box centers in each part of the frame."""
     width, height = np.median(boxes.frame_wh, axis=0)
     tall = min(max(5 * height / width, 2.0), 6.0)
     figure, axes = pyplot.subplots(figsize=(5, tall), dpi=DPI)
-    centre = 100 * (boxes.xywh[:, :2] + boxes.xywh[:, 2:] / 2) / boxes.frame_wh
-    counts, *edges = np.histogram2d(*centre.T, bins=CELLS, range=[[0, 100], [0, 100]])
+    center = 100 * (boxes.xywh[:, :2] + boxes.xywh[:, 2:] / 2) / boxes.frame_wh
+    counts, *edges = np.histogram2d(*center.T, bins=CELLS, range=[[0, 100], [0, 100]])
     cells = axes.pcolormesh(*edges, counts.T, cmap="Blues", vmin=0, rasterized=True)
     axes.set(xlabel="% of the width", ylabel="% of the height", ylim=(100, 0))
     figure.colorbar(cells, label="boxes")
