@@ -24,7 +24,7 @@ from stages.ingest.dataset import write_dataset
 from stages.ingest.findings import Findings
 from stages.ingest.images import store_images
 from stages.ingest.layout import find_export, find_images
-from stages.ingest.source import Limits, open_source
+from stages.ingest.source import open_source
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -35,14 +35,14 @@ def main(export: Path | None, out_dir: Path, *, images: Path | None = None) -> N
     if export is None:
         export, images = Path(params.data.export), images or Path(params.data.images)
     check_target(out_dir, export, images)
-    limits, findings = Limits.from_params(params.ingest), Findings()
+    limits, findings = params.ingest, Findings()
     with open_source(export, limits, findings) as opened:
         source = find_export(opened, findings)
         labels, listed = read_annotations(source, limits, findings)
         find_images(source, images, listed, limits, findings)
         findings.check_faults(export)
         with atomic_path(out_dir) as tmp:
-            store_images(listed, tmp / "images", limits, findings)
+            store_images(listed, tmp / "images", findings)
             findings.check_faults(export)
             coco = write_dataset(tmp, labels, listed, params.model.input_hw, findings)
     findings.print_notes()

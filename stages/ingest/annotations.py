@@ -6,10 +6,11 @@ images of equal names in two subsets the same id.
 
 from collections import defaultdict
 
+from stages.common.params import Ingest
 from stages.common.run import UserError
 from stages.ingest.boxes import Image, read_box
 from stages.ingest.findings import Findings, quote
-from stages.ingest.layout import annotation_files, is_instances, no_annotations
+from stages.ingest.layout import INSTANCES, annotation_files, no_annotations
 from stages.ingest.schema import (
     Category,
     Coco,
@@ -20,8 +21,10 @@ from stages.ingest.schema import (
     given,
     parse_json,
 )
-from stages.ingest.source import Limits, Source, name_fault
+from stages.ingest.source import Source, name_fault
 
+# OpenCV, which reads the images in every later stage, refuses larger ones.
+OPENCV_MAX_PIXELS = 2**30
 DUPLICATE_ID = {
     "image": ": CVAT gives names that differ only in their ending one id; rename one of them",
     "annotation": "; ids are unique within a file",
@@ -30,7 +33,7 @@ DUPLICATE_ID = {
 
 
 def read_annotations(
-    export: Source, limits: Limits, findings: Findings
+    export: Source, limits: Ingest, findings: Findings
 ) -> tuple[list[str], list[Image]]:
     """Read all subsets of an export.
 
@@ -40,6 +43,7 @@ def read_annotations(
     Raises:
         UserError: none of its JSON files is COCO.
     """
+    max_pixels = round(min(limits.max_megapixels * 10**6, OPENCV_MAX_PIXELS))
     labels: set[str] = set()
     images: list[Image] = []
     files = []
@@ -56,7 +60,7 @@ def read_annotations(
                 continue
             files.append(file)
             names = read_categories(file, coco.categories, findings)
-            listed = read_images(file, subset, coco.images, limits.max_pixels, findings)
+            listed = read_images(file, subset, coco.images, max_pixels, findings)
             read_boxes(file, coco.annotations, names, listed, findings)
             labels.update(names.values())
             images += filter(None, listed.values())
@@ -82,7 +86,7 @@ def read_coco(export: Source, path: str) -> Coco | None:
             raise UserError(f"is {quote(content)}, expected an object with images and so on")
         return checked(Coco, content)
     except UserError:
-        if is_instances(path):
+        if INSTANCES.fullmatch(path):
             raise
         return None
 

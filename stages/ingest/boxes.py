@@ -74,7 +74,7 @@ def read_box(
     bbox_xywh, degrees = list(annotation.bbox), annotation.rotation
     what = f"bbox {quote(bbox_xywh)} of {quote(image.name)}"
     upright_xywh = enclosing(bbox_xywh, degrees)
-    if far_outside(bbox_xywh, image) or outside(upright_xywh, image):
+    if is_outside(bbox_xywh, upright_xywh, image):
         size = f"{image.width}x{image.height}"
         raise UserError(
             f"{what} lies outside or far beyond the image ({size}); was it resized or replaced?"
@@ -124,14 +124,11 @@ def clip(
     return (x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)), overflow_px
 
 
-def outside(bbox_xywh: list[float], image: Image) -> bool:
-    """Return whether no part of a box lies in the image."""
-    x, y, wide, high = bbox_xywh
-    return x + wide < 0 or y + high < 0 or x > image.width or y > image.height
-
-
-def far_outside(bbox_xywh: list[float], image: Image) -> bool:
-    """Return whether a box reaches further beyond the image than the image is wide or high."""
-    x, y, wide, high = bbox_xywh
+def is_outside(bbox_xywh: list[float], upright_xywh: list[float], image: Image) -> bool:
+    """Return whether no part of the upright box lies in the image, or the box as given reaches
+    further beyond the image than the image is wide or high."""
     width, height = image.width, image.height
-    return x < -width or y < -height or x + wide > 2 * width or y + high > 2 * height
+    x, y, wide, high = bbox_xywh
+    far = x < -width or y < -height or x + wide > 2 * width or y + high > 2 * height
+    x, y, wide, high = upright_xywh
+    return far or x + wide < 0 or y + high < 0 or x > width or y > height

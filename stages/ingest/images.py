@@ -25,7 +25,6 @@ from PIL import ImageOps, UnidentifiedImageError
 from stages.common.run import UserError, progress
 from stages.ingest.boxes import Image
 from stages.ingest.findings import Findings, quote
-from stages.ingest.source import Limits
 
 # The endings of names by format, which is decided by content. GIF, JPEG 2000, EXR and the like stay
 # out: their decoders have a record of vulnerabilities, and cameras do not write them.
@@ -50,7 +49,7 @@ NAME_ERRORS = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR}
 NAME_ERRORS |= {errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG}
 
 
-def store_images(images: list[Image], folder: Path, limits: Limits, findings: Findings) -> None:
+def store_images(images: list[Image], folder: Path, findings: Findings) -> None:
     """Check and write all images, and set their `file_name`, `sha256` and `dhash`.
 
     Args:
@@ -67,9 +66,7 @@ def store_images(images: list[Image], folder: Path, limits: Limits, findings: Fi
     pool = ThreadPoolExecutor(max(1, threads))
     try:
         with quiet_decoders():
-            futures = [
-                pool.submit(store_image, image, folder, limits.max_pixels) for image in images
-            ]
+            futures = [pool.submit(store_image, image, folder) for image in images]
             for future in progress(futures, "checking images"):
                 findings.extend(future.result())
     finally:
@@ -92,7 +89,7 @@ def quiet_decoders() -> Iterator[None]:
         PilImage.MAX_IMAGE_PIXELS = pillow_max_pixels
 
 
-def store_image(image: Image, folder: Path, max_pixels: int) -> Findings:
+def store_image(image: Image, folder: Path) -> Findings:
     """Check one image and write it.
 
     Returns:
@@ -104,7 +101,7 @@ def store_image(image: Image, folder: Path, max_pixels: int) -> Findings:
     findings = Findings()
     with findings.collect(image.file, image=image.source_id):
         try:
-            data = check_image(image.read(), image, max_pixels, findings)
+            data = check_image(image.read(), image, findings)
             write_image(folder / image.file_name, data)
             image.sha256 = hashlib.sha256(data).hexdigest()
         except UserError as error:
@@ -129,7 +126,7 @@ def write_image(target: Path, data: bytes) -> None:
         raise UserError(f"cannot be written: {error.strerror}; rename it") from error
 
 
-def check_image(data: bytes, image: Image, max_pixels: int, findings: Findings) -> bytes:
+def check_image(data: bytes, image: Image, findings: Findings) -> bytes:
     """Decode an image whole, compare it with the JSON, and set its `file_name` and `dhash`.
 
     Returns:
@@ -142,7 +139,7 @@ def check_image(data: bytes, image: Image, max_pixels: int, findings: Findings) 
     try:
         formats = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
         with PilImage.open(io.BytesIO(data), formats=formats) as opened:
-            check_size(opened, image, max_pixels)
+            check_size(opened, image)
             warn_unusual(opened, data, image, findings)
             image.file_name = image.path
             if orientation_of(opened) not in range(2, 9):
@@ -168,11 +165,8 @@ def check_image(data: bytes, image: Image, max_pixels: int, findings: Findings) 
         ) from error
 
 
-def check_size(opened: PilImage.Image, image: Image, max_pixels: int) -> None:
-    """Compare the size in the image's header, as displayed, with the limit and the JSON's."""
-    if opened.width * opened.height > max_pixels:
-        limit = f"the limit is {max_pixels} (ingest.max_megapixels)"
-        raise UserError(f"has {opened.width}x{opened.height} pixels, {limit}")
+def check_size(opened: PilImage.Image, image: Image) -> None:
+    """Compare the size in the image's header, as displayed, with the JSON's, which is limited."""
     size, expected = opened.size, (image.width, image.height)
     # Pillow shows TIFF upright, and decodes a PNG to find its EXIF tag: only at a plausible size.
     if sorted(size) == sorted(expected) and opened.format != "TIFF":

@@ -24,10 +24,11 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from stages.common.params import Ingest
 from stages.common.run import UserError
 from stages.ingest.boxes import Image
 from stages.ingest.findings import Findings, quote
-from stages.ingest.source import EXPECTED, Limits, Source, folder_bytes, open_folder
+from stages.ingest.source import EXPECTED, GB, Source, folder_bytes, open_folder, total_limit
 
 INSTANCES = re.compile(r"(?P<top>|.*/)annotations/instances_(?P<subset>[^/]*)\.json", re.DOTALL)
 PLAIN = re.compile(r"(?:annotations/)?(?P<subset>[^/]*)\.json", re.DOTALL)
@@ -79,11 +80,6 @@ def annotation_files(names: Collection[str]) -> dict[str, str]:
     return found or {name: subset for name in names if (subset := plain_subset(name)) is not None}
 
 
-def is_instances(name: str) -> bool:
-    """Return whether a JSON must be COCO of boxes by its name alone."""
-    return INSTANCES.fullmatch(name) is not None
-
-
 def plain_subset(name: str) -> str | None:
     """Return the subset of a JSON that CVAT has not named; None if it is not for boxes."""
     match = ROBOFLOW.fullmatch(name) or PLAIN.fullmatch(name)
@@ -114,7 +110,7 @@ def examples(names: Collection[str]) -> str:
 
 
 def find_images(
-    export: Source, folder: Path | None, images: list[Image], limits: Limits, findings: Findings
+    export: Source, folder: Path | None, images: list[Image], limits: Ingest, findings: Findings
 ) -> None:
     """Set `read` of each image whose file is found and not claimed by another image.
 
@@ -149,9 +145,9 @@ def find_images(
             image.read = partial(source.read, name)
     warn_unlisted(export, {name for source, name in claimed if source is export}, findings)
     taken = [name for source, name in claimed if source is not export]
-    if taken and folder_bytes(folder, taken) > limits.max_total_bytes:
-        limit = f"{limits.max_total_bytes} bytes (ingest.max_total_gb)"
-        findings.fault(quote(str(folder)), f"{len(taken)} originals are over the limit of {limit}")
+    if taken and folder_bytes(folder, taken) > limits.max_total_gb * GB:
+        what = f"{len(taken)} originals are over the limit of {total_limit(limits)}"
+        findings.fault(quote(str(folder)), what)
 
 
 def nfc(name: str) -> str:

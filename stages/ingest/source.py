@@ -31,10 +31,7 @@ EXPECTED = (
 JUNK = re.compile(r"(.*/)?(__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)", re.DOTALL)
 # Smaller members may unpack to any multiple: a black image in a BMP is no danger.
 RATIO_FROM_BYTES = 2**20
-# OpenCV, which reads the images in every later stage, refuses larger ones.
-OPENCV_MAX_PIXELS = 2**30
-# A file that is read in one go cannot be longer on any machine.
-READ_MAX_BYTES = 2**62
+GB, MB = 10**9, 10**6
 # Linux, macOS and Windows allow 255 bytes for a part of a path. Linux allows 4096 for all of it:
 # a quarter leaves room for the folder that the name is joined to.
 MAX_PART_BYTES, MAX_NAME_BYTES = 255, 1024
@@ -68,33 +65,6 @@ def name_fault(name: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """The largest sizes that are accepted.
-
-    Attributes:
-        max_total_bytes: of all files of an export, unpacked, and of all originals beside it.
-        max_file_bytes: of one of them.
-        max_ratio: of a file in a zip, unpacked to packed.
-        max_pixels: of an image.
-    """
-
-    max_total_bytes: int
-    max_file_bytes: int
-    max_ratio: float
-    max_pixels: int
-
-    @classmethod
-    def from_params(cls, params: Ingest) -> "Limits":
-        """A GB is 10**9 bytes, an MB 10**6 bytes and a megapixel 10**6 pixels."""
-        return cls(
-            max_total_bytes=round(min(params.max_total_gb * 10**9, READ_MAX_BYTES)),
-            max_file_bytes=round(min(params.max_file_mb * 10**6, READ_MAX_BYTES)),
-            max_ratio=params.max_ratio,
-            max_pixels=round(min(params.max_megapixels * 10**6, OPENCV_MAX_PIXELS)),
-        )
-
-
-@dataclass(frozen=True)
 class Source:
     """Files that can be read: an opened export, or a folder of originals.
 
@@ -111,7 +81,7 @@ class Source:
 
 
 @contextmanager
-def open_source(path: Path, limits: Limits, findings: Findings) -> Iterator[Source]:
+def open_source(path: Path, limits: Ingest, findings: Findings) -> Iterator[Source]:
     """Open a zip or a folder.
 
     Raises:
@@ -120,11 +90,9 @@ def open_source(path: Path, limits: Limits, findings: Findings) -> Iterator[Sour
     if path.is_dir():
         source = open_folder(path, limits)
         total_bytes = folder_bytes(path, source.files)
-        if total_bytes > limits.max_total_bytes:
-            limit = f"the limit is {limits.max_total_bytes} (ingest.max_total_gb)"
-            raise UserError(
-                f"{path} holds files of {total_bytes} bytes, {limit}; give less at once"
-            )
+        if total_bytes > limits.max_total_gb * GB:
+            what = f"{path} holds files of {total_bytes} bytes, the limit is "
+            raise UserError(f"{what}{total_limit(limits)}; give less at once")
         yield source
     elif not path.is_file():
         raise UserError(f"{path} is not there; {EXPECTED}, as a zip or a folder (data.export)")
@@ -134,18 +102,22 @@ def open_source(path: Path, limits: Limits, findings: Findings) -> Iterator[Sour
             yield Source(path, without_junk(members), lambda n: read_member(archive, members[n]))
 
 
+def total_limit(limits: Ingest) -> str:
+    return f"{limits.max_total_gb * GB:.0f} bytes (ingest.max_total_gb)"
+
+
 def without_junk(names: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in names if not JUNK.fullmatch(name))
 
 
-def open_folder(root: Path, limits: Limits) -> Source:
+def open_folder(root: Path, limits: Ingest) -> Source:
     """Find all regular files of a folder; linked folders, pipes and devices are left out."""
     names = []
     for folder, _, files in os.walk(root):
         # DVC may have put links to files of its cache here, so links to files are read.
         paths = [path for name in files if (path := Path(folder, name)).is_file()]
         names += [path.relative_to(root).as_posix() for path in paths]
-    return Source(root, without_junk(names), partial(read_file, root, limits.max_file_bytes))
+    return Source(root, without_junk(names), partial(read_file, root, limits))
 
 
 def folder_bytes(root: Path, names: Iterable[str]) -> int:
@@ -153,12 +125,12 @@ def folder_bytes(root: Path, names: Iterable[str]) -> int:
     return sum((root / name).stat().st_size for name in names)
 
 
-def read_file(root: Path, max_bytes: int, name: str) -> bytes:
+def read_file(root: Path, limits: Ingest, name: str) -> bytes:
     """Read one file of a folder; see `Source.read`."""
     try:
         with (root / name).open("rb") as handle:
-            if os.fstat(handle.fileno()).st_size > max_bytes:
-                limit = f"{max_bytes} bytes for a file (ingest.max_file_mb)"
+            if os.fstat(handle.fileno()).st_size > limits.max_file_mb * MB:
+                limit = f"{limits.max_file_mb * MB:.0f} bytes for a file (ingest.max_file_mb)"
                 raise UserError(f"is over the size limit of {limit}")
             return handle.read()
     except OSError as error:
@@ -191,7 +163,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 def checked_members(
-    archive: zipfile.ZipFile, path: Path, limits: Limits, findings: Findings
+    archive: zipfile.ZipFile, path: Path, limits: Ingest, findings: Findings
 ) -> dict[str, zipfile.ZipInfo]:
     """Check every member of a zip and return its files by name, without a leading `./`.
 
@@ -216,9 +188,8 @@ def checked_members(
     for name in sorted(folders & set(members)):
         findings.fault(path.name, f"member {quote(name)} is both a file and a directory")
     total = sum(member.file_size for member in members.values())
-    if total > limits.max_total_bytes:
-        limit = f"the limit is {limits.max_total_bytes} (ingest.max_total_gb)"
-        findings.fault(path.name, f"{total} bytes unpacked, {limit}")
+    if total > limits.max_total_gb * GB:
+        findings.fault(path.name, f"{total} bytes unpacked, the limit is {total_limit(limits)}")
     findings.check_faults(path)
     return members
 
@@ -228,7 +199,7 @@ def plain_name(name: str) -> str:
     return name.removeprefix("./").removesuffix("/")
 
 
-def member_fault(member: zipfile.ZipInfo, limits: Limits) -> str | None:
+def member_fault(member: zipfile.ZipInfo, limits: Ingest) -> str | None:
     """Say why one member is refused, or return None."""
     kind = stat.S_IFMT(member.external_attr >> 16)
     ratio = member.file_size / max(member.compress_size, 1)
@@ -244,8 +215,8 @@ def member_fault(member: zipfile.ZipInfo, limits: Limits) -> str | None:
         return "is encrypted; pack without a password"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return f"has compression method {member.compress_type}; pack with plain deflate"
-    if member.file_size > limits.max_file_bytes:
-        limit = f"the limit for a file is {limits.max_file_bytes} (ingest.max_file_mb)"
+    if member.file_size > limits.max_file_mb * MB:
+        limit = f"the limit for a file is {limits.max_file_mb * MB:.0f} (ingest.max_file_mb)"
         return f"has a size of {member.file_size} bytes; {limit}"
     if member.file_size > RATIO_FROM_BYTES and ratio > limits.max_ratio:
         limit = f"the limit of this ratio is {limits.max_ratio:g} (ingest.max_ratio)"
