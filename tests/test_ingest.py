@@ -284,6 +284,7 @@ def test_exif_rotation_is_applied_once(tmp_path, orientation):
     coco, report, out = ingested(tmp_path, files)
     assert "EXIF" in report["repairs"][0]["what"]
     turned = next(i for i in coco["images"] if i["file_name"] == "default/b.jpg.png")
+    assert turned["group"] == "default/b"
     pixels_bgr = read_image(out / "images" / turned["file_name"])
     assert pixels_bgr.shape[:2] == (turned["height"], turned["width"]) == (HEIGHT, WIDTH)
     raw = np.asarray(Image.open(io.BytesIO(files["images/default/b.jpg"])))
@@ -389,10 +390,11 @@ REFUSALS = {
     "JPEG truncated": (with_file(B_JPG, picture(1)[:-400]), ["b.jpg", "truncated"]),
     "progressive JPEG truncated": (with_file(B_JPG, PROGRESSIVE[:-400]), ["b.jpg", "truncated"]),
     "PNG truncated": (with_file(B_JPG, picture(1, "PNG")[:-400]), ["b.jpg", "truncated"]),
-    "PNG with a bomb's header": (
-        with_file(B_JPG, png_header(50_000, 50_000)),
-        ["50000x50000", "96x64"],
+    "PNG with a chunk that claims 2 GB": (
+        with_file(B_JPG, picture(1, "PNG")[:-12] + b"\x7f\xff\xff\xfftEXt"),
+        ["b.jpg", "damaged"],
     ),
+    "PNG bomb": (with_file(B_JPG, png_header(50_000, 50_000)), ["50000x50000", "96x64"]),
     "JSON empty": (with_file(JSON, b""), ["instances_default.json", "not JSON"]),
     "JSON cut off": (with_file(JSON, RAW[:-9].encode()), ["not JSON"]),
     "JSON in UTF-16": (with_file(JSON, RAW.encode("utf-16")), ["UTF-8"]),

@@ -1,19 +1,15 @@
 """Where `ingest` takes pictures from that the export does not hold, and how much it admits."""
 
-import io
 import json
 import unicodedata
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from test_ingest import (
     B_JPG,
-    HEIGHT,
     JSON,
-    WIDTH,
     as_folder,
     as_zip,
     files_of,
@@ -26,7 +22,6 @@ from test_ingest import (
     without,
 )
 
-from stages.common.coco import read_image
 from stages.ingest import __main__ as ingest
 from tools.params_file import write_params
 
@@ -76,19 +71,6 @@ def test_originals_of_two_subsets_are_told_apart(tmp_path):
     coco, _, out = ingested(tmp_path, jsons, images=images)
     assert len({image["sha256"] for image in coco["images"]}) == 6
     assert (out / "images/Val/z.jpg").read_bytes() == picture(11)
-
-
-def test_an_original_with_a_rotation_is_turned_once(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    photo = picture(1, size=(HEIGHT, WIDTH), exif=exif, quality=95)
-    images = as_folder(tmp_path / "originals", {"b.jpg": photo})
-    coco, report, out = ingested(tmp_path, without(B_JPG), images=images)
-    assert [r["what"] for r in report["repairs"] if "EXIF" in r["what"]]
-    upright = np.rot90(np.asarray(Image.open(io.BytesIO(photo))), -1)
-    pixels_bgr = read_image(out / "images/default/b.jpg.png")
-    assert np.abs(pixels_bgr[..., ::-1].astype(int) - upright).max() < 12
-    assert coco["images"][1]["group"] == "default/b"
 
 
 # Files of the folder of originals (None: there is no such folder), and words of the refusal.
