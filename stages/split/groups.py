@@ -26,13 +26,8 @@ MAX_BITS = 51
 ROWS = 256  # images compared with all others in one step
 # Of the images, and of the boxes of each class. From some hundred groups on, chance stays below.
 TOLERANCE = 0.1
-# Groups that are tried in one step: 1024 x 3 splits x 80 classes are 2 MB.
-CHUNK = 1024
-SUBSET_NAMES = {
-    "train": re.compile(r"train(ing)?\W*\d*", re.IGNORECASE),
-    "val": re.compile(r"val(id(ation)?)?\W*\d*", re.IGNORECASE),
-    "test": re.compile(r"test(ing)?\W*\d*", re.IGNORECASE),
-}
+# In the order of SPLITS; a number may follow.
+SUBSET_NAMES = ("train(ing)?", "val(id(ation)?)?", "test(ing)?")
 
 
 def hashes_of(images: list[dict]) -> np.ndarray:
@@ -86,25 +81,25 @@ def group_keys(images: list[dict], hashes: np.ndarray, group_by: str, block: int
     Returns:
         Keys that depend only on the content or the names of the group's own images.
     """
+    own = [image["sha256"] for image in images]
     if group_by == "none":
         # The smallest content hash: adding another near duplicate seldom changes it.
         members = defaultdict(list)
         labels = cluster(hashes).tolist()
-        for image, label in zip(images, labels, strict=True):
-            members[label].append(image["sha256"])
+        for key, label in zip(own, labels, strict=True):
+            members[label].append(key)
         return [min(members[label]) for label in labels]
     if group_by == "time":
-        return [_time_key(image, block) for image in images]
-    matches = [re.search(group_by, image["file_name"]) for image in images]
-    return [
-        match[1] if match and match[1] is not None else image["sha256"]
-        for image, match in zip(images, matches, strict=True)
-    ]
-
-
-def _time_key(image: dict, block: int) -> str:
-    number = LAST_NUMBER.search(PurePosixPath(image["file_name"]).stem)
-    return f"{image['group']} {int(number[0]) // block}" if number else image["sha256"]
+        stems = [PurePosixPath(image["file_name"]).stem for image in images]
+        found = [LAST_NUMBER.search(stem) for stem in stems]
+        keys = [
+            f"{image['group']} {int(match[0]) // block}" if match else None
+            for image, match in zip(images, found, strict=True)
+        ]
+    else:
+        found = [re.search(group_by, image["file_name"]) for image in images]
+        keys = [match[1] if match else None for match in found]
+    return [alone if key is None else key for key, alone in zip(keys, own, strict=True)]
 
 
 def position(key: str, seed: int) -> float:
@@ -113,10 +108,14 @@ def position(key: str, seed: int) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def split_of_subset(subset: str) -> int | None:
-    """Return the split that a subset of the export is named after, None for other names."""
-    matches = (i for i, name in enumerate(SPLITS) if SUBSET_NAMES[name].fullmatch(subset))
-    return next(matches, None)
+def splits_of_subsets(subsets: list[str]) -> np.ndarray:
+    """Return the split that each subset of the export is named after, -1 for other names."""
+    patterns = [re.compile(rf"{name}\W*\d*", re.IGNORECASE) for name in SUBSET_NAMES]
+    named = {s: [i for i, p in enumerate(patterns) if p.fullmatch(s)] for s in set(subsets)}
+    fixed = np.array([[*named[subset], -1][0] for subset in subsets])
+    if not (fixed == SPLITS.index("val")).any():
+        fixed[fixed == SPLITS.index("train")] = -1  # val is drawn from the train subset
+    return fixed
 
 
 def shares_of(ratio: float, test: float) -> np.ndarray:
@@ -132,7 +131,8 @@ def assign_splits(coco: dict, keys: list[str], hashes: np.ndarray, params: Split
     image with one in val. Such pairs remain only where groups or subsets were given: frames on
     both sides of a block boundary, or one picture in two subsets.
     """
-    fixed = _splits_of_subsets(coco["images"], params.use_subsets)
+    subsets = [image["subset"] if params.use_subsets else "" for image in coco["images"]]
+    fixed = splits_of_subsets(subsets)
     names, group = np.unique(keys, return_inverse=True)
     free = fixed < 0
     column = {category["id"]: i for i, category in enumerate(coco["categories"], 1)}
@@ -154,17 +154,6 @@ def assign_splits(coco: dict, keys: list[str], hashes: np.ndarray, params: Split
         if (splits[others] < splits[index]).any():
             kept[index] = -1
     return kept
-
-
-def _splits_of_subsets(images: list[dict], use_subsets: bool) -> np.ndarray:
-    """Return the split that each image's subset names, -1 for none."""
-    if not use_subsets:
-        return np.full(len(images), -1)
-    named = [split_of_subset(image["subset"]) for image in images]
-    fixed = np.array([-1 if split is None else split for split in named])
-    if not (fixed == SPLITS.index("val")).any():
-        fixed[fixed == SPLITS.index("train")] = -1  # val is drawn from the train subset
-    return fixed
 
 
 def split_groups(positions: np.ndarray, amounts: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -191,39 +180,32 @@ def _best_move(
     """Find the group nearest to a boundary whose move to a new split lowers the error."""
     totals = np.stack([amounts[splits == split].sum(0) for split in range(len(shares))])
     groups_with = (amounts > 0).sum(0)
-    error = _share_error(totals[None], groups_with, shares)[0]
+    error = _share_error(totals, groups_with, shares)
     if error == 0:
         return None
     edges = np.concatenate([[0.0], np.cumsum(shares)])
     moves = []
     for split in np.flatnonzero(shares).tolist():
         distance = np.maximum(edges[split] - positions, positions - edges[split + 1])
-        groups = np.flatnonzero(splits != split)
-        groups = groups[np.argsort(distance[groups], kind="stable")]
-        for start in range(0, len(groups), CHUNK):
-            tried = groups[start : start + CHUNK]
-            after = np.repeat(totals[None], len(tried), 0)
-            after[np.arange(len(tried)), splits[tried]] -= amounts[tried]
-            after[:, split] += amounts[tried]
-            better = tried[_share_error(after, groups_with, shares) < error - 1e-9]
-            if len(better):
-                moves.append((distance[better[0]], int(better[0]), split))
+        for group in np.argsort(distance, kind="stable").tolist():
+            after = totals.copy()
+            after[splits[group]] -= amounts[group]
+            after[split] += amounts[group]
+            if _share_error(after, groups_with, shares) < error - 1e-9:
+                moves.append((distance[group], group, split))
                 break
     return min(moves)[1:] if moves else None
 
 
-def _share_error(totals: np.ndarray, groups_with: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def _share_error(totals: np.ndarray, groups_with: np.ndarray, shares: np.ndarray) -> float:
     """Sum the share errors beyond TOLERANCE, plus one for each quantity a split lacks.
 
     Args:
-        totals: [cases, splits, quantities], images and boxes of each class in each split.
+        totals: [splits, quantities], images and boxes of each class in each split.
         groups_with: [quantities], number of groups that have some of it.
         shares: [splits].
-
-    Returns:
-        [cases], 0 where nothing is wrong.
     """
-    every = totals.sum(1, keepdims=True)
-    off = np.abs(totals / np.maximum(every, 1) - shares[:, None] * (every > 0))
-    lacking = (totals == 0) & (shares[:, None] > 0) & (groups_with >= np.count_nonzero(shares))
-    return (np.maximum(off - TOLERANCE, 0) + lacking).sum((1, 2))
+    every, shares = totals.sum(0), shares[:, None]
+    off = np.abs(totals / np.maximum(every, 1) - shares * (every > 0))
+    lacking = (totals == 0) & (shares > 0) & (groups_with >= np.count_nonzero(shares))
+    return (np.maximum(off - TOLERANCE, 0) + lacking).sum()

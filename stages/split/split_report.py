@@ -4,7 +4,6 @@ from collections import Counter
 
 import numpy as np
 
-from stages.common.coco import subset
 from stages.common.metrics import FEW_IMAGES, with_details
 from stages.common.params import Split
 from stages.split.groups import SPLITS, find_near_duplicates, position, shares_of
@@ -21,17 +20,12 @@ def build_report(
     images = coco["images"]
     alone = [position(image["sha256"], params.seed) for image in images]
     by_image = np.searchsorted(np.cumsum(shares_of(params.ratio, params.test))[:2], alone, "right")
-    groups = dict(zip((image["id"] for image in images), keys, strict=True))
-    parts = {
-        name: subset(coco, [image for image, s in zip(images, splits, strict=True) if s == index])
-        for index, name in enumerate(SPLITS)
-    }
     report = {
         "images": len(images),
         "boxes": len(coco["annotations"]),
         "groups": len(set(keys)),
-        "splits": {name: _counts(part, groups) for name, part in parts.items()},
-        "left_out": [i["file_name"] for i, s in zip(images, splits, strict=True) if s < 0],
+        "splits": _counts(coco, keys, splits),
+        "left_out": [images[row]["file_name"] for row in np.flatnonzero(splits < 0)],
         **_near_duplicates(images, hashes, splits),
         "crossing_image_by_image": count_crossing(hashes, by_image),
         "crossing": count_crossing(hashes, splits),
@@ -41,19 +35,31 @@ def build_report(
     return {**report, "warnings": _warnings(report, unmatched, params.group_by)}
 
 
+def _counts(coco: dict, keys: list[str], splits: np.ndarray) -> dict[str, dict]:
+    """Count images, boxes, groups, and boxes by class of each split."""
+    split_of = dict(zip((image["id"] for image in coco["images"]), splits.tolist(), strict=True))
+    boxes = Counter((split_of[box["image_id"]], box["category_id"]) for box in coco["annotations"])
+    counts = {}
+    for split, name in enumerate(SPLITS):
+        classes = {c["name"]: boxes[split, c["id"]] for c in coco["categories"]}
+        counts[name] = {
+            "images": int((splits == split).sum()),
+            "boxes": sum(classes.values()),
+            "groups": len(set(np.array(keys)[splits == split])),
+            "classes": classes,
+        }
+    return counts
+
+
 def metrics_of(report: dict) -> dict:
     """Return the numbers of the report for metrics/data.json."""
-    splits = {name: split for name, split in report["splits"].items() if split["images"]}
-    details = ("groups", "near_duplicate_pairs", "crossing_image_by_image")
-    every = {
-        "images": report["images"],
-        "boxes": report["boxes"],
-        "crossing": report["crossing"],
-        "left_out": len(report["left_out"]),
-        **{name: with_details(split, "images", "boxes") for name, split in splits.items()},
-        **{name: report[name] for name in details},
+    shown = ("images", "boxes", "crossing")
+    splits = {
+        n: with_details(s, "images", "boxes") for n, s in report["splits"].items() if s["images"]
     }
-    return with_details(every, *(name for name in every if name not in details))
+    counts = {name: report[name] for name in shown} | {"left_out": len(report["left_out"])} | splits
+    details = ("groups", "near_duplicate_pairs", "crossing_image_by_image")
+    return with_details(counts | {name: report[name] for name in details}, *counts)
 
 
 def count_crossing(hashes: np.ndarray, splits: np.ndarray) -> dict[str, int]:
@@ -97,18 +103,6 @@ def _near_duplicates(images: list[dict], hashes: np.ndarray, splits: np.ndarray)
             }
             for bits, first, second in closest
         ],
-    }
-
-
-def _counts(part: dict, groups: dict[int, str]) -> dict:
-    """Count images, boxes, groups, and boxes by class of one split."""
-    names = {category["id"]: category["name"] for category in part["categories"]}
-    per_class = Counter(names[box["category_id"]] for box in part["annotations"])
-    return {
-        "images": len(part["images"]),
-        "boxes": len(part["annotations"]),
-        "groups": len({groups[image["id"]] for image in part["images"]}),
-        "classes": {name: per_class[name] for name in names.values()},
     }
 
 
