@@ -1,4 +1,4 @@
-"""What `ingest` accepts, repairs and refuses, and what it leaves on disk."""
+"""The exports that `ingest` accepts, repairs and refuses, and the files it writes."""
 
 import io
 import json
@@ -25,8 +25,8 @@ WIDTH, HEIGHT = 96, 64
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
-def picture(seed: int, kind: str = "JPEG", size: tuple = (WIDTH, HEIGHT), **options) -> bytes:
-    """The bytes of a small picture of noise, other for each seed."""
+def encoded(seed: int, kind: str = "JPEG", size: tuple = (WIDTH, HEIGHT), **options) -> bytes:
+    """Return a small image file of noise that depends on the seed."""
     pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), np.uint8)
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind, **options)
@@ -49,7 +49,7 @@ def rectangle(annotation_id: int, image_id: int, category_id: int, bbox: list, *
 
 
 def plain() -> dict:
-    """The JSON of an export with two labels, three pictures and four boxes."""
+    """Return the JSON of an export with two labels, three images and four boxes."""
     names = ("a.jpg", "b.jpg", "c.jpg")
     size = {"width": WIDTH, "height": HEIGHT}
     return {
@@ -67,9 +67,9 @@ def plain() -> dict:
 
 
 def files_of(coco: dict, folder: str = "images/default/", json_name: str = JSON) -> dict:
-    """The files of an export by name: the JSON and one picture for each entry."""
+    """Return the files of an export by name: the JSON and one image for each entry."""
     images = {
-        folder + image["file_name"]: picture(seed) for seed, image in enumerate(coco["images"])
+        folder + image["file_name"]: encoded(seed) for seed, image in enumerate(coco["images"])
     }
     return {json_name: coco, **images}
 
@@ -95,7 +95,7 @@ def as_zip(path: Path, files: dict) -> Path:
 def ingested(
     tmp_path: Path, files: dict, zipped: bool = False, images: Path | None = None
 ) -> tuple[dict, dict, Path]:
-    """Runs the stage: annotations.json, report.json and the output folder."""
+    """Run the stage; return annotations.json, report.json and the output folder."""
     export = as_zip(tmp_path / "in.zip", files) if zipped else as_folder(tmp_path / "in", files)
     out = tmp_path / "out"
     ingest.main(export, out, images=images)
@@ -103,7 +103,7 @@ def ingested(
 
 
 def refused(tmp_path: Path, export: Path, images: Path | None = None) -> str:
-    """The message of a refusal that left nothing behind."""
+    """Return the message of a refusal that left nothing behind."""
     before = set(tmp_path.rglob("*"))
     with pytest.raises(UserError) as caught:
         ingest.main(export, tmp_path / "out", images=images)
@@ -129,7 +129,7 @@ def test_writes_the_schema_that_later_stages_read(tmp_path, capsys, zipped):
         "area": 713.0,
         "iscrowd": 0,
     }
-    assert (out / "images/default/b.jpg").read_bytes() == picture(1)
+    assert (out / "images/default/b.jpg").read_bytes() == encoded(1)
     assert {path.stat().st_nlink for path in out.rglob("*.jpg")} == {1}
     written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     images = {f"images/{image['file_name']}" for image in coco["images"]}
@@ -149,12 +149,12 @@ def renamed(names: list[str]) -> dict:
 
 
 def two_subsets(folders: dict[str, str]) -> dict:
-    """Subsets with equal names and ids, other pictures, as two videos of a project give."""
+    """Return subsets with equal names and ids but other images, as two videos in a project."""
     files = {}
     for seed, (subset, folder) in enumerate(folders.items()):
         coco = renamed(["x.jpg", "y.jpg", "z.jpg"])
         files[f"annotations/instances_{subset}.json"] = coco
-        files |= {f"{folder}{name}.jpg": picture(seed * 9 + i) for i, name in enumerate("xyz")}
+        files |= {f"{folder}{name}.jpg": encoded(seed * 9 + i) for i, name in enumerate("xyz")}
     return files
 
 
@@ -280,7 +280,7 @@ def test_exif_rotation_is_applied_once(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     files = files_of(plain())
-    files["images/default/b.jpg"] = picture(5, "JPEG", stored, exif=exif, quality=95)
+    files["images/default/b.jpg"] = encoded(5, "JPEG", stored, exif=exif, quality=95)
     coco, report, out = ingested(tmp_path, files)
     assert "EXIF" in report["repairs"][0]["what"]
     turned = next(i for i in coco["images"] if i["file_name"] == "default/b.jpg.png")
@@ -333,9 +333,9 @@ def duplicated(key: str, position: int, **changes) -> dict:
 B_JPG = "images/default/b.jpg"
 RAW = json.dumps(plain())
 TWICE, INFINITE = f'{{"images": [], {RAW[1:]}', RAW.replace("1.0", "Infinity")
-PROGRESSIVE = picture(1, progressive=True)
+PROGRESSIVE = encoded(1, progressive=True)
 # Behind the last row a chunk without a type that claims 2 GB, in place of the end.
-BAD_CHUNK = picture(1, "PNG")[:-12] + b"\x7f\xff\xff\xff\0\0\0\0"
+BAD_CHUNK = encoded(1, "PNG")[:-12] + b"\x7f\xff\xff\xff\0\0\0\0"
 REFUSALS = {
     "bbox of three": (with_box(bbox=[1, 2, 3]), ["annotation 3", "bbox"]),
     "bbox of strings": (with_box(bbox=["1", "2", "3", "4"]), ["annotation 3", "bbox"]),
@@ -364,8 +364,8 @@ REFUSALS = {
     "other size": (with_image(width=960, height=640), ["b.jpg", "96x64", "960x640"]),
     "too many pixels": (with_image(width=50_000, height=50_000), ["b.jpg", "limit"]),
     "other case": (with_image(file_name="B.JPG"), ["B.JPG", "missing"]),
-    "picture missing": (without(B_JPG), ["b.jpg", "missing"]),
-    "all pictures missing": ({JSON: plain()}, ["Save images"]),
+    "image missing": (without(B_JPG), ["b.jpg", "missing"]),
+    "all images missing": ({JSON: plain()}, ["Save images"]),
     "no JSON": ({B_JPG: b"x"}, ["annotations", "instances"]),
     "JSON of something else": (
         {"package.json": {"images": []}},
@@ -386,12 +386,12 @@ REFUSALS = {
         {**below("x/", files_of(plain())), **below("y/", files_of(plain()))},
         ["several exports"],
     ),
-    "picture empty": (with_file(B_JPG, b""), ["b.jpg", "0 bytes"]),
-    "picture is HTML": (with_file(B_JPG, b"<html>"), ["b.jpg", "formats"]),
-    "picture is a GIF": (with_file(B_JPG, picture(1, "GIF")), ["b.jpg", "formats"]),
-    "JPEG truncated": (with_file(B_JPG, picture(1)[:-400]), ["b.jpg", "truncated"]),
+    "image empty": (with_file(B_JPG, b""), ["b.jpg", "0 bytes"]),
+    "image is HTML": (with_file(B_JPG, b"<html>"), ["b.jpg", "formats"]),
+    "image is a GIF": (with_file(B_JPG, encoded(1, "GIF")), ["b.jpg", "formats"]),
+    "JPEG truncated": (with_file(B_JPG, encoded(1)[:-400]), ["b.jpg", "truncated"]),
     "progressive JPEG truncated": (with_file(B_JPG, PROGRESSIVE[:-400]), ["b.jpg", "truncated"]),
-    "PNG truncated": (with_file(B_JPG, picture(1, "PNG")[:-400]), ["b.jpg", "truncated"]),
+    "PNG truncated": (with_file(B_JPG, encoded(1, "PNG")[:-400]), ["b.jpg", "truncated"]),
     "PNG with a bad chunk": (with_file(B_JPG, BAD_CHUNK), ["b.jpg", "damaged"]),
     "PNG bomb": (with_file(B_JPG, png_header(50_000, 50_000)), ["50000x50000", "96x64"]),
     "JSON empty": (with_file(JSON, b""), ["instances_default.json", "not JSON"]),
@@ -401,7 +401,7 @@ REFUSALS = {
     "JSON a list": (with_file(JSON, b"[1]"), ["object"]),
     "JSON with a duplicate key": (with_file(JSON, TWICE.encode()), ["duplicate key 'images'"]),
     "JSON with Infinity": (with_file(JSON, INFINITE.encode()), ["Infinity"]),
-    "one picture for two subsets": (
+    "one image for two subsets": (
         two_subsets({"Train": "images/", "Validation": "images/"}),
         ["instances_Train.json", "instances_Validation.json", "overwrote"],
     ),
@@ -485,7 +485,7 @@ def test_reads_a_zip_whose_names_begin_with_a_dot(tmp_path):
         for folder in ("./", "./images/"):
             archive.writestr(member(folder, external_attr=0o040755 << 16), b"")
     ingest.main(export, tmp_path / "out")
-    assert (tmp_path / "out/images/default/b.jpg").read_bytes() == picture(1)
+    assert (tmp_path / "out/images/default/b.jpg").read_bytes() == encoded(1)
 
 
 def test_refuses_a_zip_that_is_cut_off_or_encrypted_or_damaged(tmp_path):
@@ -518,7 +518,7 @@ def test_warns_of_what_deserves_a_look(tmp_path, capsys):
         *(rectangle(n, 2, 1, [n / 10, 1.0, 9.0, 9.0]) for n in range(10, 130)),
     ]
     files["images/default/c.jpg"] = files["images/default/b.jpg"]
-    files["images/default/extra.jpg"] = picture(9)
+    files["images/default/extra.jpg"] = encoded(9)
     _, report, _ = ingested(tmp_path, files)
     told = " | ".join(note["what"] for note in report["warnings"])
     words = ("nearly the same", "no boxes", "same box", "121 boxes", "identical", "extra.jpg")
@@ -539,7 +539,7 @@ def test_prints_ten_notes_and_points_to_the_rest(tmp_path, capsys):
 def test_a_refusal_leaves_the_old_data_set_alone(tmp_path):
     _, _, out = ingested(tmp_path, files_of(plain()))
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    broken = as_folder(tmp_path / "broken", with_file(B_JPG, picture(1)[:-400]))
+    broken = as_folder(tmp_path / "broken", with_file(B_JPG, encoded(1)[:-400]))
     with pytest.raises(UserError, match=r"b\.jpg"):
         ingest.main(broken, out)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before

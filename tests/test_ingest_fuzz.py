@@ -1,4 +1,4 @@
-"""Thousands of broken exports: `ingest` accepts what is sound, refuses the rest, never crashes.
+"""Thousands of broken exports: `ingest` accepts the valid ones, refuses the rest, never crashes.
 
 Each case is named by a seed and a number and can be run again from these alone.
 """
@@ -12,7 +12,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
-from test_ingest import JSON, as_folder, as_zip, picture, rectangle
+from test_ingest import JSON, as_folder, as_zip, encoded, rectangle
 
 from stages.common.run import UserError
 from stages.ingest import __main__ as ingest
@@ -31,7 +31,7 @@ ODD = [
 
 
 def base() -> dict:
-    """A sound JSON with everything that CVAT may write."""
+    """Return a valid JSON with everything that CVAT may write."""
     size = {"width": WIDTH, "height": HEIGHT}
     boxes = [
         rectangle(1, 1, 1, [1.0, 1.0, 4.0, 3.0]),
@@ -50,15 +50,15 @@ def base() -> dict:
     }
 
 
-def pictures() -> dict[str, bytes]:
+def image_files() -> dict[str, bytes]:
     return {
-        f"images/default/{name}.png": picture(seed, "PNG", (WIDTH, HEIGHT))
+        f"images/default/{name}.png": encoded(seed, "PNG", (WIDTH, HEIGHT))
         for seed, name in enumerate("abcd")
     }
 
 
 def places(node: object) -> list[tuple[list | dict, int | str]]:
-    """All values below a node: what holds them, and the index or key there."""
+    """Return all values below a node: their container, and the index or key in it."""
     if not isinstance(node, list | dict):
         return []
     keys = list(node) if isinstance(node, dict) else range(len(node))
@@ -66,7 +66,7 @@ def places(node: object) -> list[tuple[list | dict, int | str]]:
 
 
 def mutate(content: dict, rng: random.Random) -> None:
-    """One change of the structure, in place."""
+    """Change the structure once, in place."""
     every = places(content)
     if not every:
         return
@@ -91,7 +91,7 @@ def mutate(content: dict, rng: random.Random) -> None:
 
 
 def mutated_text(text: bytes, rng: random.Random) -> bytes:
-    """One change of the bytes."""
+    """Change the bytes once."""
     start = rng.randrange(len(text))
     end = min(len(text), start + rng.choice([1, 1, 2, 8, 100]))
     byte = bytes([rng.randrange(256)])
@@ -108,7 +108,7 @@ def case_of(rng: random.Random) -> bytes:
 
 
 def check(out: Path) -> None:
-    """What every data set must be, written without the code of the stage."""
+    """Check what holds for every data set, without the code of the stage."""
     coco = json.loads((out / "annotations.json").read_text(encoding="utf-8"))
     assert json.loads((out / "report.json").read_text(encoding="utf-8"))["boxes"] > 0
     for key in LISTS:
@@ -130,7 +130,7 @@ def check(out: Path) -> None:
 
 
 def judge(export: Path, out: Path) -> bool:
-    """Runs one case under a time limit; whether it was accepted."""
+    """Run one case under a time limit; return whether it was accepted."""
 
     def too_slow(*_: object) -> None:
         pytest.fail(f"took more than {MAX_SECONDS} s")
@@ -157,7 +157,7 @@ SEEDS = [pytest.param(seed, 1000, marks=pytest.mark.slow, id=f"{seed}") for seed
 @pytest.mark.parametrize(("seed", "count"), [pytest.param(0, 100, id="fast"), *SEEDS])
 def test_mutated_annotation_files(tmp_path, monkeypatch, capsys, seed, count):
     monkeypatch.chdir(tmp_path)
-    export = as_folder(tmp_path / "in", {JSON: base(), **pictures()})
+    export = as_folder(tmp_path / "in", {JSON: base(), **image_files()})
     accepted = 0
     for number in range(count):
         print(f"case {number}")  # shown where it fails
@@ -171,7 +171,7 @@ def test_mutated_annotation_files(tmp_path, monkeypatch, capsys, seed, count):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_hundred_mutated_zips(tmp_path, monkeypatch, capsys, seed):
     monkeypatch.chdir(tmp_path)
-    export = as_zip(tmp_path / "in.zip", {JSON: base(), **pictures()})
+    export = as_zip(tmp_path / "in.zip", {JSON: base(), **image_files()})
     whole = export.read_bytes()
     directory = whole.index(b"PK\x01\x02")
     accepted = 0

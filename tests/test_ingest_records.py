@@ -1,4 +1,4 @@
-"""What `ingest` writes about pictures, series, labels and box sizes, and how it fails on a disk."""
+"""Hashes, groups, labels and box sizes that `ingest` writes, and errors of the file system."""
 
 import errno
 import io
@@ -15,9 +15,9 @@ from test_ingest import (
     JSON,
     as_folder,
     as_zip,
+    encoded,
     files_of,
     ingested,
-    picture,
     plain,
     rectangle,
     refused,
@@ -30,8 +30,8 @@ from tools.params_file import write_params
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
-def scene_grey(seed: int = 0) -> np.ndarray:
-    """Smooth grey values, uint8 [320, 480], as different from cell to cell as in a photograph."""
+def scene_gray(seed: int = 0) -> np.ndarray:
+    """Return a smooth gray image, uint8 [320, 480], that varies as a photograph does."""
     coarse = np.random.default_rng(seed).integers(0, 255, (10, 15), np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((480, 320), Image.Resampling.BICUBIC))
 
@@ -42,16 +42,16 @@ def coded(image: Image.Image, kind: str, **options) -> bytes:
     return out.getvalue()
 
 
-def bits_of(grey: np.ndarray) -> np.ndarray:
-    """The hash's definition in other words: mean values of 16 x 17 cells, compared pairwise."""
-    rows, columns = grey.shape
-    tall = np.repeat(np.repeat(grey.astype(float), 16, 0), 17, 1)
+def bits_of(gray: np.ndarray) -> np.ndarray:
+    """Compute the hash by its definition: mean values of 16 x 17 cells, compared pairwise."""
+    rows, columns = gray.shape
+    tall = np.repeat(np.repeat(gray.astype(float), 16, 0), 17, 1)
     cells = tall.reshape(16, rows, 17, columns).mean((1, 3)).round()
     return np.array([cells[y, x + 1] > cells[y, x] for y in range(16) for x in range(16)])
 
 
 def dhash_bits(tmp_path, data: bytes, size: tuple = (480, 320)) -> np.ndarray:
-    """The bits in annotations.json of a picture with these bytes."""
+    """Return the bits in annotations.json of an image with these bytes."""
     coco = plain()
     coco["images"] = [{"id": 1, "file_name": "a.jpg", "width": size[0], "height": size[1]}]
     coco["annotations"] = [rectangle(1, 1, 1, [1, 1, 40, 40])]
@@ -61,15 +61,15 @@ def dhash_bits(tmp_path, data: bytes, size: tuple = (480, 320)) -> np.ndarray:
     return np.array([digit == "1" for digit in f"{int(text, 16):0256b}"])
 
 
-SCENE = Image.fromarray(scene_grey())
-DEEP = Image.fromarray(scene_grey().astype(np.uint16) << 8)
+SCENE = Image.fromarray(scene_gray())
+DEEP = Image.fromarray(scene_gray().astype(np.uint16) << 8)
 TURNED = Image.Exif()
 TURNED[0x0112] = 6
 # Bytes of one scene in many forms, and how many of 256 bits may differ from its pixels' hash:
 # Pillow rounds the mean values twice, a JPEG is decoded at an eighth of its size.
 FORMS = {
-    "grey PNG": (coded(SCENE, "PNG"), 4),
-    "colour PNG": (coded(SCENE.convert("RGB"), "PNG"), 4),
+    "gray PNG": (coded(SCENE, "PNG"), 4),
+    "color PNG": (coded(SCENE.convert("RGB"), "PNG"), 4),
     "palette PNG": (coded(SCENE.quantize(256), "PNG"), 12),
     "PNG with an alpha channel": (coded(SCENE.convert("RGBA"), "PNG"), 4),
     "16-bit PNG": (coded(DEEP, "PNG"), 4),
@@ -89,15 +89,15 @@ FORMS = {
 def test_a_scene_has_one_difference_hash_in_every_form(tmp_path, form):
     data, tolerance = FORMS[form]
     size = {"JPEG at half size": (240, 160), "small PNG": (60, 40)}.get(form, (480, 320))
-    assert (dhash_bits(tmp_path, data, size) != bits_of(scene_grey())).sum() <= tolerance
+    assert (dhash_bits(tmp_path, data, size) != bits_of(scene_gray())).sum() <= tolerance
 
 
-def test_other_scenes_and_single_colours_have_other_hashes(tmp_path):
-    other = Image.fromarray(scene_grey(1))
+def test_other_scenes_and_single_colors_have_other_hashes(tmp_path):
+    other = Image.fromarray(scene_gray(1))
     for name, image in {"other": other, "plain": Image.new("L", (480, 320), 7)}.items():
         (tmp_path / name).mkdir()
         bits = dhash_bits(tmp_path / name, coded(image, "PNG"))
-        assert (bits != bits_of(scene_grey())).sum() > 51
+        assert (bits != bits_of(scene_gray())).sum() > 51
         assert bits.any() == (name == "other")
 
 
@@ -157,7 +157,7 @@ def test_merges_sub_labels_of_two_skeletons(tmp_path):
 def test_a_full_disk_is_told_once_and_leaves_nothing(tmp_path):
     """A limit on the size of files stands in for the full disk: both fail in write()."""
     export = as_zip(tmp_path / "in.zip", files_of(plain()))
-    largest = max(len(picture(seed)) for seed in range(3))
+    largest = max(len(encoded(seed)) for seed in range(3))
     before = set(tmp_path.rglob("*"))
     done = subprocess.run(
         [sys.executable, "-m", "stages.ingest.__main__", export, "new/out"],
@@ -183,10 +183,10 @@ def test_a_file_in_place_of_a_folder_is_told_in_one_line(tmp_path, run_stage):
     assert os.strerror(errno.ENOTDIR) in line or os.strerror(errno.EEXIST) in line
 
 
-def test_a_name_that_the_file_system_cannot_hold_is_the_pictures_fault(tmp_path):
+def test_a_name_that_the_file_system_cannot_hold_is_the_images_fault(tmp_path):
     names = ["a", "a/b.jpg", "c.jpg"]
-    files = {JSON: renamed(names), "images/default/a": picture(0), "images/a/b.jpg": picture(1)}
-    files["images/c.jpg"] = picture(2)
+    files = {JSON: renamed(names), "images/default/a": encoded(0), "images/a/b.jpg": encoded(1)}
+    files["images/c.jpg"] = encoded(2)
     export = as_folder(tmp_path / "in", files)
     message = refused(tmp_path, export)
     assert "cannot be written" in message

@@ -1,4 +1,4 @@
-"""Where `ingest` takes pictures from that the export does not hold, and how much it admits."""
+"""The folder of originals, for images that an export does not hold, and the limits."""
 
 import json
 import unicodedata
@@ -12,9 +12,9 @@ from test_ingest import (
     JSON,
     as_folder,
     as_zip,
+    encoded,
     files_of,
     ingested,
-    picture,
     plain,
     refused,
     renamed,
@@ -46,22 +46,22 @@ def test_finds_the_originals(tmp_path, case, zipped):
     stored = [pattern.format(n) for n in "abc"] if pattern and "{}" in pattern else names
     if pattern == "NFD":
         stored = [unicodedata.normalize("NFD", name) for name in names]
-    contents = {name: picture(seed) for seed, name in enumerate(stored)}
+    contents = {name: encoded(seed) for seed, name in enumerate(stored)}
     images = as_folder(tmp_path / "originals", {**contents, "._a.jpg": b"x", "unlisted.jpg": b"x"})
     coco, report, out = ingested(tmp_path, {JSON: renamed(names)}, zipped, images)
     assert [image["file_name"] for image in coco["images"]] == sorted(f"default/{n}" for n in names)
     for seed, name in enumerate(names):
-        assert (out / "images/default" / name).read_bytes() == picture(seed)
+        assert (out / "images/default" / name).read_bytes() == encoded(seed)
     assert len(report["repairs"]) == repairs
     assert report["warnings"] == []
 
 
 def test_the_export_comes_first_and_links_to_files_are_read(tmp_path):
-    images = as_folder(tmp_path / "originals", {"default/a.jpg": picture(7), "x.jpg": picture(8)})
+    images = as_folder(tmp_path / "originals", {"default/a.jpg": encoded(7), "x.jpg": encoded(8)})
     (images / "b.jpg").symlink_to("x.jpg")
     _, _, out = ingested(tmp_path, without(B_JPG), images=images)
-    assert (out / "images/default/a.jpg").read_bytes() == picture(0)
-    assert (out / "images/default/b.jpg").read_bytes() == picture(8)
+    assert (out / "images/default/a.jpg").read_bytes() == encoded(0)
+    assert (out / "images/default/b.jpg").read_bytes() == encoded(8)
 
 
 def test_originals_of_two_subsets_are_told_apart(tmp_path):
@@ -70,7 +70,7 @@ def test_originals_of_two_subsets_are_told_apart(tmp_path):
     images = as_folder(tmp_path / "originals", {k: files[k] for k in files.keys() - jsons})
     coco, _, out = ingested(tmp_path, jsons, images=images)
     assert len({image["sha256"] for image in coco["images"]}) == 6
-    assert (out / "images/Val/z.jpg").read_bytes() == picture(11)
+    assert (out / "images/Val/z.jpg").read_bytes() == encoded(11)
 
 
 # Files of the folder of originals (None: there is no such folder), and words of the refusal.
@@ -84,15 +84,15 @@ NOT_FOUND = {
     ),
     "another case": ({"A.JPG": b"x"}, ["missing"]),
     "a linked folder": ({"link": Path("../linked")}, ["Save images"]),
-    "damaged": ({f"{n}.jpg": picture(1)[:-300] for n in "abc"}, ["a.jpg", "truncated"]),
-    "another size": ({f"{n}.jpg": picture(1, size=(9, 9)) for n in "abc"}, ["a.jpg", "9x9"]),
+    "damaged": ({f"{n}.jpg": encoded(1)[:-300] for n in "abc"}, ["a.jpg", "truncated"]),
+    "another size": ({f"{n}.jpg": encoded(1, size=(9, 9)) for n in "abc"}, ["a.jpg", "9x9"]),
 }
 
 
 @pytest.mark.parametrize("case", NOT_FOUND)
 def test_refuses_without_the_originals(tmp_path, case):
     files, mentions = NOT_FOUND[case]
-    as_folder(tmp_path / "linked", {f"{n}.jpg": picture(1) for n in "abc"})
+    as_folder(tmp_path / "linked", {f"{n}.jpg": encoded(1) for n in "abc"})
     if files is not None:
         (tmp_path / "originals").mkdir()
     for name, value in (files or {}).items():
@@ -105,10 +105,10 @@ def test_refuses_without_the_originals(tmp_path, case):
     assert [word for word in mentions if word not in message] == []
 
 
-def test_one_original_is_no_picture_of_two_subsets(tmp_path):
+def test_one_original_is_no_image_of_two_subsets(tmp_path):
     files = two_subsets({"Train": "", "Val": ""})
     jsons = {name: value for name, value in files.items() if name.endswith(".json")}
-    images = as_folder(tmp_path / "originals", {f"{n}.jpg": picture(1) for n in "xyz"})
+    images = as_folder(tmp_path / "originals", {f"{n}.jpg": encoded(1) for n in "xyz"})
     message = refused(tmp_path, as_folder(tmp_path / "in", jsons), images=images)
     assert "'x.jpg' is already the file of an image of instances_Train.json" in message
 
@@ -119,26 +119,26 @@ def test_the_folder_of_originals_is_never_replaced(tmp_path):
     assert "holds out/originals" in refused(tmp_path, export, images=Path("out/originals"))
 
 
-def test_a_missing_folder_is_no_matter_where_no_picture_is_missing(tmp_path):
+def test_a_missing_folder_is_no_matter_where_no_image_is_missing(tmp_path):
     ingested(tmp_path, files_of(plain()), images=tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("place", ["params.yaml", "--images"])
 def test_the_command_finds_the_originals(tmp_path, run_stage, place):
     as_zip(tmp_path / "in.zip", {JSON: plain()})
-    as_folder(tmp_path / "my photos", {f"{n}.jpg": picture(i) for i, n in enumerate("abc")})
+    as_folder(tmp_path / "my photos", {f"{n}.jpg": encoded(i) for i, n in enumerate("abc")})
     if place == "params.yaml":
         write_params(tmp_path, {"data.export": "in.zip", "data.images": "my photos"})
         done = run_stage("ingest", "out", cwd=tmp_path)
     else:
         done = run_stage("ingest", "in.zip", "--images", "my photos", "out", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "out/images/default/c.jpg").read_bytes() == picture(2)
+    assert (tmp_path / "out/images/default/c.jpg").read_bytes() == encoded(2)
 
 
 def test_originals_of_params_are_not_mixed_with_an_export_that_is_named(tmp_path, run_stage):
     export = as_zip(tmp_path / "in.zip", {JSON: plain()})
-    as_folder(tmp_path / "originals", {f"{n}.jpg": picture(1) for n in "abc"})
+    as_folder(tmp_path / "originals", {f"{n}.jpg": encoded(1) for n in "abc"})
     write_params(tmp_path, {"data.images": "originals"})
     done = run_stage("ingest", export, "out", cwd=tmp_path)
     assert done.returncode == 1
@@ -146,7 +146,7 @@ def test_originals_of_params_are_not_mixed_with_an_export_that_is_named(tmp_path
 
 
 def large() -> dict:
-    """Two megabytes that deflate to a thousandth, beside an export."""
+    """Return an export and two megabytes that deflate to a thousandth."""
     return {**files_of(plain()), "images/zeros.bin": bytes(2 * 10**6)}
 
 
@@ -176,7 +176,7 @@ def test_limits_are_those_of_params(tmp_path, name, kind):
         export = as_folder(tmp_path / "in", large())
     else:
         export = as_folder(tmp_path / "in", {JSON: plain()})
-        padded = {f"{n}.jpg": picture(i) for i, n in enumerate("abc")}
+        padded = {f"{n}.jpg": encoded(i) for i, n in enumerate("abc")}
         padded["a.jpg"] = padded["a.jpg"].ljust(2 * 10**6, b"\0")
         images = as_folder(tmp_path / "originals", padded)
     if kind in words:
@@ -198,7 +198,7 @@ def test_limits_may_be_absurd(tmp_path, limit):
         assert "limit" in refused(tmp_path, export)
 
 
-def test_a_picture_beyond_pillows_own_limit_is_judged_by_params(tmp_path, monkeypatch):
+def test_an_image_beyond_pillows_own_limit_is_judged_by_params(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     ingested(tmp_path, files_of(plain()))
     assert Image.MAX_IMAGE_PIXELS == 1000
