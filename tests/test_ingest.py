@@ -34,18 +34,9 @@ def encoded(seed: int, kind: str = "JPEG", size: tuple = (WIDTH, HEIGHT), **opti
 
 
 def rectangle(annotation_id: int, image_id: int, category_id: int, bbox: list, **more) -> dict:
-    attributes = {"occluded": False, "rotation": 0.0}
-    return {
-        "id": annotation_id,
-        "image_id": image_id,
-        "category_id": category_id,
-        "segmentation": [],
-        "area": 1.0,
-        "bbox": bbox,
-        "iscrowd": 0,
-        "attributes": attributes,
-        **more,
-    }
+    ids = {"id": annotation_id, "image_id": image_id, "category_id": category_id}
+    cvat = {"segmentation": [], "iscrowd": 0, "attributes": {"occluded": False, "rotation": 0.0}}
+    return {**ids, "bbox": bbox, "area": 1.0, **cvat, **more}
 
 
 def plain() -> dict:
@@ -121,14 +112,8 @@ def test_writes_the_schema_that_later_stages_read(tmp_path, capsys, zipped):
     assert images == [(1, "default/a.jpg"), (2, "default/b.jpg"), (3, "default/c.jpg")]
     fields = {"id", "file_name", "width", "height", "sha256", "dhash", "subset", "group"}
     assert set(coco["images"][0]) == fields
-    assert coco["annotations"][0] == {
-        "id": 1,
-        "image_id": 1,
-        "category_id": 2,
-        "bbox": [10.0, 8.0, 31.0, 23.0],
-        "area": 713.0,
-        "iscrowd": 0,
-    }
+    box = {"id": 1, "image_id": 1, "category_id": 2, "bbox": [10.0, 8.0, 31.0, 23.0]}
+    assert coco["annotations"][0] == {**box, "area": 713.0, "iscrowd": 0}
     assert (out / "images/default/b.jpg").read_bytes() == encoded(1)
     assert {path.stat().st_nlink for path in out.rglob("*.jpg")} == {1}
     written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
@@ -332,7 +317,7 @@ def duplicated(key: str, position: int, **changes) -> dict:
 
 B_JPG = "images/default/b.jpg"
 RAW = json.dumps(plain())
-TWICE, INFINITE = f'{{"images": [], {RAW[1:]}', RAW.replace("1.0", "Infinity")
+TWICE, INFINITE = f'{{"images": [], {RAW[1:]}', RAW.replace(": 1.0", ": Infinity")
 PROGRESSIVE = encoded(1, progressive=True)
 # Behind the last row a chunk without a type that claims 2 GB, in place of the end.
 BAD_CHUNK = encoded(1, "PNG")[:-12] + b"\x7f\xff\xff\xff\0\0\0\0"

@@ -50,12 +50,9 @@ NAME_ERRORS |= {errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG}
 
 
 def store_images(images: list[Image], folder: Path, findings: Findings) -> None:
-    """Check and write all images, and set their `file_name`, `sha256` and `dhash`.
+    """Check and write all images below a folder, and set their `file_name`, `sha256` and `dhash`.
 
-    Args:
-        images: each with its `read`.
-        folder: where the subset folders go.
-        findings: takes a fault for each image that is refused.
+    An image that is refused becomes a fault.
 
     Raises:
         OSError: the disk is full or the like.
