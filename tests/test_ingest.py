@@ -76,8 +76,8 @@ def as_folder(root: Path, files: dict) -> Path:
     return root
 
 
-def as_zip(path: Path, files: dict) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
+def as_zip(path: Path, files: dict, compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
         for name, value in files.items():
             archive.writestr(name, content_of(value))
     return path
