@@ -15,7 +15,7 @@ TORCH ?= auto
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help repro audit locked review bench sweep ruler test test-all lint lock clean
+.PHONY: help repro audit locked review bench sweep vs-benchmark-app test test-all lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,8 +51,8 @@ sweep: $(INSTALLED)  ## train MODELS at INPUTS with ACTS, and name the best one 
 	@$(RUN) python -m tools.sweep sweep.md --models $(MODELS) --inputs $(INPUTS) --acts $(ACTS) \
 	    --target-fps $(TARGET_FPS) --seconds $(SWEEP_SECONDS)
 
-ruler: $(INSTALLED)  ## compare models/int8 on VIDEO=file with OpenVINO's own benchmark_app
-	@[ -n "$(VIDEO)" ] || { echo "say which video: make ruler VIDEO=drive.mp4"; exit 1; }
+vs-benchmark-app: $(INSTALLED)  ## compare models/int8 on VIDEO=file with OpenVINO's own benchmark_app
+	@[ -n "$(VIDEO)" ] || { echo "say which video: make vs-benchmark-app VIDEO=drive.mp4"; exit 1; }
 	@$(RUN) python -m tools.vs_benchmark_app models/int8/yolox.xml "$(VIDEO)"
 
 test: $(INSTALLED) lint  ## check style and run the tests, some minutes

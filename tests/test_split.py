@@ -337,7 +337,7 @@ def test_the_report_counts_near_duplicates_and_warns(tmp_path, monkeypatch, caps
     assert report["crossing"] == {"pairs": 0, "judged_images": 0}
     assert report["near_duplicates"][0]["bits"] == 0
     assert len(report["near_duplicates"]) == 50
-    assert "60 of 100 images are near-identical" in capsys.readouterr().err
+    assert "60 of 100 images are near duplicates" in capsys.readouterr().err
     report = run(tmp_path, monkeypatch, coco, group_by=r"/(a)_\d+")
     assert "40 of 100 file names do not match" in " ".join(report["warnings"])
     report = run(tmp_path, monkeypatch, coco_of(photos(40), [[1]] * 39 + [[1, 2]]))

@@ -60,7 +60,7 @@ RECIPES = {
 
 
 class Fold(NamedTuple):
-    """A float model and the lists of images to calibrate and to evaluate it on."""
+    """A float model, and the lists of images that it is calibrated and evaluated on."""
 
     ir: Path
     calibration: Path

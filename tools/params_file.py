@@ -1,4 +1,4 @@
-"""The project's params.yaml with some values changed, for stages that run elsewhere."""
+"""Write params.yaml with some values changed, for stages that run in another folder."""
 
 from pathlib import Path
 
@@ -8,12 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def write_params(folder: Path, changes: dict[str, object]) -> None:
-    """Write params.yaml into a folder.
-
-    Args:
-        folder: is created if it does not exist.
-        changes: new values by name, for example {"train.seed": 1}.
-    """
+    """Create a folder with a params.yaml that has changes, for example {"train.seed": 1}."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for key, value in changes.items():
         *section, name = key.split(".")

@@ -5,9 +5,9 @@
 
 A recipe is params.yaml with some values changed; `--set` changes a value for all of them. A seed is
 that of the split and of the training. `--val` replaces the split: images whose names contain this
-regular expression are val images, all others are trained on. `--judge` is a second export: its
-images that the first one lacks judge the last weights of each run, since ten val images cannot rank
-recipes.
+regular expression are val images, all others are trained on. `--judge` names a second export: the
+last weights of each run are evaluated on its images that the first one lacks, since ten val images
+cannot rank recipes.
 
 FOLDER keeps weights and results. A run that is there is not repeated, so a call continues where
 another one ended, and two calls with other seeds may share it. Prints a table of all that it holds.
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--val", help="regular expression on the names of val images")
-    parser.add_argument("--judge", type=Path, help="a second export that judges as well")
+    parser.add_argument("--judge", type=Path, help="evaluate on a second export, too")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="settings")
     arguments = parser.parse_args()
     settings = dict(setting.split("=", 1) for setting in arguments.settings)
@@ -147,9 +147,9 @@ def print_table(folder: Path) -> None:
         if not runs:
             continue
         results = [read_json(run / "result.json") for run in runs]
-        others = [read_json(run / "judged.json") for run in runs if (run / "judged.json").exists()]
         best, last = ([result[key] for result in results] for key in ("best_AP", "last_AP"))
-        other = [result["AP"] for result in others]
+        judged = [path for run in runs if (path := run / "judged.json").exists()]
+        other = [read_json(path)["AP"] for path in judged]
         columns = [f"{mean(best):.3f}"]
         for values in (last, other):
             columns.append(f"{mean(values):.3f}" if values else "")

@@ -26,12 +26,12 @@ LEAST_SCORE = 1e-6  # scores below this are the same: runtimes approximate the s
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two outputs differ, or may differ, see `detector.core.boxes.postprocess`.
+    """Differences of two outputs, or their limits, see `detector.core.boxes.postprocess`.
 
     Attributes:
-        box: largest difference of a centre, width or height, as a share of the box's longer side,
+        box: largest difference of a center, width or height, as a share of the box's longer side,
             over the boxes whose score reaches DETECTABLE in either output. Boxes smaller than a
-            grid cell are taken to have its side: centres are computed in cells.
+            grid cell are taken to have its side: centers are computed in cells.
         score: largest difference of any score, 0..1.
         median_box: median of the differences of all boxes of a feature map, as a share of their
             side; the largest over the feature maps.

@@ -1,4 +1,4 @@
-"""The model card beside the INT8 model: what it is, what it was made of, with which parameters."""
+"""The model card beside the INT8 model: files, sources and parameters."""
 
 import hashlib
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""What all vehicles have in common: their sizes, where they stand, and all but their near face.
+"""Bodies of vehicles: sizes, positions, and all faces but the near one.
 
 In: a `Vehicle`, which knows the canvas and what it looks like. Out: paint on the canvas.
 """
@@ -44,7 +44,7 @@ SHAPES = CARS | BOXES
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a vehicle stands: the foot of the middle of the face that it turns to the camera."""
+    """Position of a vehicle: the foot of the middle of the face that it turns to the camera."""
 
     x: float
     z: float

@@ -21,7 +21,7 @@ SUBPIXEL_BITS = 4
 
 @dataclass
 class Canvas:
-    """What is painted so far, and the camera that looks at it."""
+    """The picture painted so far, and the camera that looks at it."""
 
     image: np.ndarray  # uint8 [H, W, 3], BGR
     marks: np.ndarray  # uint8 [H, W]

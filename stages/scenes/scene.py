@@ -147,7 +147,7 @@ def _traffic(canvas: Canvas, rng: np.random.Generator, sky: Sky, lanes: list[flo
 def _free_spot(
     canvas: Canvas, rng: np.random.Generator, lanes: list[float], taken: list, far: bool
 ) -> tuple[float, float, str] | None:
-    """Where the next vehicle fits: x, z and its kind. Taken spots are (x, half width, z, end)."""
+    """Find a spot for the next vehicle: x, z and its kind. Taken are (x, half width, z, end)."""
     height, width = canvas.marks.shape
     # Closer than this, a plate half a metre above the road is below the picture.
     nearest = canvas.focal * (canvas.eye - 0.5) / (0.97 * height - canvas.horizon)
@@ -178,7 +178,7 @@ def _bonnet(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _time_stamp(image: np.ndarray, rng: np.random.Generator) -> None:
-    """What dash cameras write into the sky."""
+    """Write the text that dash cameras put into the sky."""
     scale = image.shape[1] / 1700
     text = "20{}-0{}-{} {}:{}:{}".format(
         *(rng.integers((10, 1, 10, 10, 10, 10), (30, 10, 29, 24, 60, 60)))

@@ -1,4 +1,4 @@
-"""What stands around the traffic: sky, road, houses, trees, signs, people.
+"""Scenery around the traffic: sky, road, houses, trees, signs, people.
 
 In: a `Canvas`, a random generator and the `Sky`. Out: paint on the canvas.
 """
@@ -20,7 +20,7 @@ NAMES = ("PHARMACY", "BAKERY", "OPEN 24", "HOTEL", "CAFE 63", "BANK", "MARKET", 
 
 @dataclass(frozen=True)
 class Sky:
-    """What the hour and the weather do to a scene."""
+    """Effects of the hour and the weather on a scene."""
 
     ambient: float  # what is left of daylight, 0..1
     lit: bool  # lamps are on

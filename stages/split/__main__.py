@@ -86,7 +86,7 @@ def print_summary(report: dict) -> None:
         if split["images"]:
             print("{}: {images} images, {boxes} boxes, {groups} groups".format(name, **split))
     print(
-        f"{report['near_duplicate_pairs']} pairs of near-identical images; in two splits: "
+        f"{report['near_duplicate_pairs']} pairs of near duplicates; in two splits: "
         f"{report['crossing']['pairs']} (a split image by image would have "
         f"{report['crossing_image_by_image']['pairs']})"
     )

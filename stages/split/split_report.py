@@ -129,7 +129,7 @@ def _warnings(report: dict, unmatched: int, group_by: str) -> list[str]:
         )
     if group_by == "none" and report["images_with_near_duplicates"] > VIDEO_SHARE * images:
         found.append(
-            f"{report['images_with_near_duplicates']} of {images} images are near-identical to "
+            f"{report['images_with_near_duplicates']} of {images} images are near duplicates of "
             "others: frames of a video? Set split.group_by to time or to a pattern of their names"
         )
     if splits["val"]["images"] < FEW_IMAGES:
