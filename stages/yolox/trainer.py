@@ -87,7 +87,7 @@ class Trainer:
         )
 
     def run(self, log: Log) -> TrainState:
-        """Recipe all epochs, from the last one that was finished.
+        """Train all remaining epochs; resume after the last finished one.
 
         Args:
             log: takes the number of an epoch and its metrics by name.
