@@ -15,10 +15,10 @@ TORCH ?= auto
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help repro audit locked review bench sweep vs-benchmark-app test test-all lint lock clean
+.PHONY: help repro audit locked merged review bench sweep vs-benchmark-app test test-all lint lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 repro: $(INSTALLED) $(TOOLS)/.installed  ## run everything that changed, from the export to the report
 	@mkdir -p .dvc/tmp && touch .dvc/tmp/repro
@@ -30,14 +30,22 @@ repro: $(INSTALLED) $(TOOLS)/.installed  ## run everything that changed, from th
 audit: $(INSTALLED)  ## show the data on one page, data/audit.html, before anything is trained
 	@$(RUN) dvc repro audit
 
-bench: $(INSTALLED)  ## compare the import of 10,000 pictures with plain decoding; some minutes
+bench: $(INSTALLED)  ## compare the import of 10,000 images with plain decoding; some minutes
 	@$(RUN) python -m tools.ingest_speed
 
 locked: $(INSTALLED)  ## tell whether dvc.lock is that of the code, parameters and metrics here
+	@! grep -qE '^(<<<<<<<|>>>>>>>)' dvc.lock && [ -z "$$(git ls-files --unmerged dvc.lock metrics)" ] \
+	  || { echo "two branches meet in dvc.lock or metrics/: merge params.yaml, then run make merged"; exit 1; }
 	@planned=$$($(RUN) dvc repro --dry --allow-missing) || exit 1; \
 	stale=$$(sed -n "s/^Running stage '\(.*\)':.*/\1/p" <<< "$$planned" | grep -vx host); \
 	[ -z "$$stale" ] || { echo "dvc.lock is old, these stages would run:" $$stale; \
 	  echo "run dvc repro and commit what it writes"; exit 1; }
+
+merged: $(INSTALLED)  ## after git merge: run the merged parameters, write dvc.lock and metrics/ anew
+	@! grep -E '^(<<<<<<<|>>>>>>>)' params.yaml || { echo "choose the parameters in params.yaml first"; exit 1; }
+	@git checkout --quiet HEAD -- dvc.lock metrics
+	@$(MAKE) --no-print-directory repro
+	@git add params.yaml dvc.lock metrics
 
 review: $(INSTALLED)  ## tell what changed since BASE=commit, with a verdict per figure: review.md
 	@$(RUN) python -m tools.review "$(or $(BASE),origin/main)" review.md

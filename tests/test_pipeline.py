@@ -34,12 +34,15 @@ AFTER_QUANTIZE = {
 }  # fmt: skip
 
 
-# Lines of the documents that other tests run: this very run, and the two tests below.
+# Lines of the documents that other tests run: this very run, and tests below.
 RUN_ELSEWHERE = {
     "make test",
     "make test-all",
     "make repro TOOLCHAIN=openvino-dev",
     "make sweep TARGET_FPS=50",
+    "git merge smaller-input",
+    "make merged",
+    "git commit",
 }
 
 
@@ -267,6 +270,31 @@ def test_a_wrong_parameter_stops_the_run_in_one_line(repository, parameter, said
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     repository.run("git", "checkout", "-q", ".")
+    repository.run("dvc", "checkout", "-q")
+
+
+@pytest.mark.slow
+def test_two_branches_meet_in_the_generated_files(repository):
+    base = repository.run("git", "rev-parse", "HEAD").stdout.strip()
+    for branch, change in (("sharp", "quantize.preset=performance"), ("long", "train.max_epoch=3")):
+        repository.run("git", "checkout", "-q", "-b", branch, base)
+        repository.run("dvc", "checkout", "-q")
+        repository.run("dvc", "exp", "run", "-S", change)
+        repository.commit(branch)
+    merge = repository.run("git", "merge", "sharp", check=False)
+    assert "dvc.lock" in merge.stdout and "params.yaml" not in merge.stdout.split("CONFLICT", 1)[1]
+    assert repository.run("git", "grep", "-lE", "^<<<<<<<", check=False).stdout == ""
+    refused = repository.run("make", "locked", check=False)
+    assert refused.returncode != 0 and "run make merged" in refused.stdout
+    assert "quantize" in repository.stages_run(repository.run("make", "merged").stdout)
+    repository.run("git", "commit", "-q", "--no-edit")
+    repository.run("make", "locked")
+    params = yaml.safe_load((repository.folder / "params.yaml").read_text())
+    assert (params["quantize"]["preset"], params["train"]["max_epoch"]) == ("performance", 3)
+    lock = (repository.folder / "dvc.lock").read_text()
+    (repository.folder / "dvc.lock").write_text(f"<<<<<<< HEAD\n{lock}>>>>>>> sharp\n")
+    assert "run make merged" in repository.run("make", "locked", check=False).stdout
+    repository.run("git", "checkout", "-q", "--force", "main")
     repository.run("dvc", "checkout", "-q")
 
 
