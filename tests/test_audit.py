@@ -16,7 +16,7 @@ from tools.params_file import write_params
 
 WIDE = "{:.1f} times as wide as the median of plate"
 SHAPE = "unusual shape: width to height {:.2f}, median of plate 4.00"
-PLACE = "centre at {}% of the height, median 52%"
+PLACE = "center at {}% of the height, median 52%"
 PAIR = "1 pair of images looks the same; "
 HOSTILE = "<script>alert('x')</script>"
 USUAL = [400, 300, 100, 25]

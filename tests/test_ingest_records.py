@@ -25,8 +25,6 @@ from test_ingest import (
     with_list,
 )
 
-from tools.params_file import write_params
-
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
@@ -117,28 +115,6 @@ def test_the_group_is_the_name_without_its_last_number(tmp_path, name):
     coco, _, _ = ingested(tmp_path, files_of(renamed([name, "b.jpg", "c.jpg"])))
     groups = {image["file_name"]: image["group"] for image in coco["images"]}
     assert groups[f"default/{name}"] == GROUPS[name]
-
-
-# model.input_hw of params.yaml (None: no such file), sizes at the input, boxes under 8 px.
-SIZES = {
-    "without params.yaml": (None, [320, 544], {"min": 152.5, "median": 155.0, "max": 480.0}, 0),
-    "as in params.yaml": ([64, 96], [64, 96], {"min": 30.5, "median": 31.0, "max": 96.0}, 0),
-    "bars at the sides": ([32, 960], [32, 960], {"min": 15.25, "median": 15.5, "max": 48.0}, 0),
-    "small boxes": ([32, 32], [32, 32], {"min": 10.17, "median": 10.33, "max": 32.0}, 2),
-}
-
-
-@pytest.mark.parametrize("case", SIZES)
-def test_reports_box_sizes_at_the_models_input(tmp_path, capsys, case):
-    given, input_hw, width, small = SIZES[case]
-    if given:
-        write_params(tmp_path, {"model.input_hw": given})
-    _, report, _ = ingested(tmp_path, files_of(plain()))
-    assert report["input_hw"] == input_hw
-    assert report["box_px_at_input"]["width"] == width
-    assert report["boxes_under_8px"] == small
-    told = f"{small} of 4 boxes are smaller than 8 px at the model's input {input_hw[0]}x"
-    assert capsys.readouterr().err.count(told) == len(report["warnings"]) == bool(small)
 
 
 def test_merges_sub_labels_of_two_skeletons(tmp_path):

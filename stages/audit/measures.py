@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.core.boxes import letterbox_scale
 from stages.common.coco import read_coco
 
 # The finest stride of YOLOX: a smaller box is smaller than a grid cell.
@@ -39,14 +40,14 @@ def measure(coco: dict, input_hw: tuple[int, int]) -> Boxes:
     sizes_wh = np.array([[image["width"], image["height"]] for image in coco["images"]], float)
     xywh = np.array([box["bbox"] for box in annotations], float).reshape(-1, 4)
     frame_wh = sizes_wh[images]
-    letterbox_scale = np.min(np.array(input_hw[::-1]) / frame_wh, axis=1, keepdims=True)
+    scales = np.array([letterbox_scale((height, width), input_hw) for width, height in sizes_wh])
     return Boxes(
         ids=np.array([box["id"] for box in annotations], int),
         images=images,
         classes=np.array([box["category_id"] - 1 for box in annotations], int),
         xywh=xywh,
         frame_wh=frame_wh,
-        input_wh=xywh[:, 2:] * letterbox_scale,
+        input_wh=xywh[:, 2:] * scales[images, None],
     )
 
 

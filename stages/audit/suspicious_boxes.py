@@ -78,7 +78,7 @@ def outliers(boxes: Boxes, labels: list[str]) -> Iterator[Suspicion]:
 def describe(kind: str, value: float, usual: float, label: str) -> str:
     if kind == "place":
         where = "higher" if value < usual else "lower"
-        return f"{where} than usual: centre at {value:.0%} of the height, median {usual:.0%}"
+        return f"{where} than usual: center at {value:.0%} of the height, median {usual:.0%}"
     if kind == "width":
         how = "wide" if value > usual else "narrow"
         return f"{np.exp(abs(value - usual)):.1f} times as {how} as the median of {label}"

@@ -19,6 +19,7 @@ import numpy as np
 from stages.common.files import read_json
 from stages.common.run import UserError
 
+MAX_BOXES = 120  # of a training sample; a mosaic of four crowded images has more
 LAST_NUMBER = re.compile(r"\d+(?=\D*$)")  # of a name's stem: what frames of one series differ in
 
 

@@ -3,8 +3,8 @@
 In:   EXPORT                        zip or folder; if left out, `data.export` of params.yaml, and
                                     `data.images` is the folder of --images
       --images FOLDER               originals, for images that the export does not hold
-      params.yaml                   `ingest`: limits, `model.input_hw`; the project's if there is
-                                    none in the current folder
+      params.yaml                   `ingest`: limits; the project's if there is none in the current
+                                    folder
 Out:  OUT_DIR/annotations.json      the clean COCO of stages/common/coco.py
       OUT_DIR/images/<subset>/...   the images, each decoded once and found whole
       OUT_DIR/report.json           counts, box sizes, every repair and every warning
@@ -44,7 +44,7 @@ def main(export: Path | None, out_dir: Path, *, images: Path | None = None) -> N
         with atomic_path(out_dir) as tmp:
             store_images(listed, tmp / "images", findings)
             findings.check_faults(export)
-            coco = write_dataset(tmp, labels, listed, params.model.input_hw, findings)
+            coco = write_dataset(tmp, labels, listed, findings)
     findings.print_notes()
     print(f"{out_dir}: {len(coco['images'])} images, {len(coco['annotations'])} boxes")
 

@@ -4,34 +4,24 @@ from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 from statistics import median
 
-from stages.common.coco import LAST_NUMBER
+from stages.common.coco import LAST_NUMBER, MAX_BOXES
 from stages.common.files import write_json
 from stages.ingest.boxes import Box, Image
 from stages.ingest.findings import Findings, in_order, quote
 
-# The finest grid on which a YOLOX model looks for boxes has cells of 8 px.
-SMALL_PX = 8
-# Training keeps this many boxes of a sample (stages/yolox/dataset.py) and drops the rest.
-MANY_BOXES = 120
 # Beyond it the short side shrinks below 40 px at an input of 640.
 MAX_ASPECT = 16
 # What annotations.json says of an Image as it is, in this order.
 COPIED = ("file_name", "width", "height", "sha256", "dhash", "subset")
 
 
-def write_dataset(
-    folder: Path,
-    labels: list[str],
-    images: list[Image],
-    input_hw: tuple[int, int],
-    findings: Findings,
-) -> dict:
+def write_dataset(folder: Path, labels: list[str], images: list[Image], findings: Findings) -> dict:
     """Write annotations.json and report.json into a folder; return the former."""
     coco = clean_coco(labels, images)
     write_json(folder / "annotations.json", coco)
     warn_labels(labels, images, findings)
     warn_images(images, findings)
-    write_json(folder / "report.json", report(coco, input_hw, findings))
+    write_json(folder / "report.json", report(coco, findings))
     return coco
 
 
@@ -76,22 +66,13 @@ def group_of(path: str) -> str:
     return str(name.with_name(LAST_NUMBER.sub("#", name.stem)))
 
 
-def report(coco: dict, input_hw: tuple[int, int], findings: Findings) -> dict:
-    """Return the content of report.json: counts, box sizes, repairs and warnings.
-
-    Args:
-        input_hw: height and width of the model's input; boxes that are small there are a warning.
-    """
+def report(coco: dict, findings: Findings) -> dict:
+    """Return the content of report.json: counts, box sizes, repairs and warnings."""
     names = {category["id"]: category["name"] for category in coco["categories"]}
     subset_of = {image["id"]: image["subset"] for image in coco["images"]}
     boxes = coco["annotations"]
     boxes_of_class = Counter(names[box["category_id"]] for box in boxes)
     boxes_of_subset = Counter(subset_of[box["image_id"]] for box in boxes)
-    sizes_wh = sizes_at_input(coco, input_hw)
-    if small := sum(min(size_wh) < SMALL_PX for size_wh in sizes_wh):
-        what = f"{small} of {len(boxes)} boxes are smaller than {SMALL_PX} px at the model's input "
-        what += f"{input_hw[0]}x{input_hw[1]}: they will hardly be learned; raise model.input_hw"
-        findings.warn("annotations", what)
     return {
         "images": len(coco["images"]),
         "images_without_boxes": len(subset_of.keys() - {box["image_id"] for box in boxes}),
@@ -102,24 +83,9 @@ def report(coco: dict, input_hw: tuple[int, int], findings: Findings) -> dict:
             for subset, images in Counter(subset_of.values()).items()
         },
         "box_px": spread([box["bbox"][2:] for box in boxes]),
-        "box_px_at_input": spread(sizes_wh),
-        "boxes_under_8px": small,
-        "input_hw": list(input_hw),
         "repairs": in_order(findings.repairs),
         "warnings": in_order(findings.warnings),
     }
-
-
-def sizes_at_input(coco: dict, input_hw: tuple[int, int]) -> list[tuple[float, float]]:
-    """Return width and height of each box if its image fills the model's input, in px."""
-    scales = {
-        image["id"]: min(input_hw[0] / image["height"], input_hw[1] / image["width"])
-        for image in coco["images"]
-    }
-    return [
-        tuple(side * scales[box["image_id"]] for side in box["bbox"][2:])
-        for box in coco["annotations"]
-    ]
 
 
 def spread(sizes_wh: list[tuple[float, float]]) -> dict[str, dict[str, float]]:
@@ -161,8 +127,8 @@ def warn_images(images: list[Image], findings: Findings) -> None:
         if long > MAX_ASPECT * short:
             what = f"{named} is {image.width}x{image.height}: little is left at the input"
             findings.warn(image.file, what, **ids)
-        if len(image.boxes) > MANY_BOXES:
-            what = f"{named} has {len(image.boxes)} boxes; training sees {MANY_BOXES} of them"
+        if len(image.boxes) > MAX_BOXES:
+            what = f"{named} has {len(image.boxes)} boxes; training sees {MAX_BOXES} of them"
             findings.warn(image.file, what, **ids)
         warn_equal_boxes(image, findings)
     for group in groups.values():

@@ -16,10 +16,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from yolox.data import MosaicDetection, TrainTransform
 
 from detector.core.boxes import fitted_hw, letterbox_scale
-from stages.common.coco import boxes_of, read_image
+from stages.common.coco import MAX_BOXES, boxes_of, read_image
 from stages.common.params import Recipe
 
-MAX_BOXES = 120  # of one sample; a mosaic of four crowded frames has more
 SMALLEST_SIDE_PX = 2  # of a box after augmentation; what is left of a cut-off box is no example
 AUGMENTATION = (
     "degrees", "translate", "mosaic_scale", "mixup_scale", "shear", "enable_mixup", "mosaic_prob",

@@ -104,10 +104,10 @@ class WithDecoder(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map [1, 3, height, width] to [1, 4 + classes, anchors], see `boxes.postprocess`."""
         raw = self.model(images)
-        centres = (raw[..., :2] + self.corners) * self.strides
+        centers = (raw[..., :2] + self.corners) * self.strides
         sides = raw[..., 2:4].exp() * self.strides
         scores = raw[..., 4:5] * raw[..., 5:]
-        return torch.cat([centres, sides, scores], -1).transpose(1, 2)
+        return torch.cat([centers, sides, scores], -1).transpose(1, 2)
 
 
 def anchor_grid(input_hw: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
