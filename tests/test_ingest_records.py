@@ -22,6 +22,7 @@ from test_ingest import (
     rectangle,
     refused,
     renamed,
+    two_subsets,
     with_list,
 )
 
@@ -115,6 +116,17 @@ def test_the_group_is_the_name_without_its_last_number(tmp_path, name):
     coco, _, _ = ingested(tmp_path, files_of(renamed([name, "b.jpg", "c.jpg"])))
     groups = {image["file_name"]: image["group"] for image in coco["images"]}
     assert groups[f"default/{name}"] == GROUPS[name]
+
+
+def test_labels_that_a_subset_lacks_are_named(tmp_path):
+    files = two_subsets({"Train": "images/Train/", "Validation": "images/Validation/"})
+    files["annotations/instances_Validation.json"]["categories"][0]["name"] = "truck"
+    coco, report, _ = ingested(tmp_path, files)
+    assert [category["name"] for category in coco["categories"]] == ["car", "plate", "truck"]
+    assert [warning["what"] for warning in report["warnings"]] == [
+        "label 'plate' has no boxes in subset 'Validation'",
+        "label 'truck' has no boxes in subset 'Train'",
+    ]
 
 
 def test_merges_sub_labels_of_two_skeletons(tmp_path):

@@ -9,7 +9,7 @@ from stages.host import describe_cpu
 from stages.report.differences import difference, most_different
 from stages.report.figures import precision_recall_svg
 from stages.report.kernels import float_layers, read_kernels, shares
-from stages.report.recommendation import recommendation
+from stages.report.recommendation import missing_labels, recommendation
 from stages.report.table import HEADINGS, NAMES, markdown, rows
 
 ACCURACY = {
@@ -72,6 +72,13 @@ def test_recommendation(int8_fps, images, max_drop, said):
     assert len(sentences) == len(said)
     for sentence, start in zip(sentences, said, strict=True):
         assert sentence.startswith(start)
+
+
+def test_labels_that_are_in_one_split_only_are_named():
+    data = {"train": {"classes": {"a": 3, "b": 0}}, "val": {"classes": {"a": 1, "b": 2}}}
+    assert missing_labels(data) == ["No box in train of b: not learned."]
+    data["val"]["classes"]["a"] = 0
+    assert missing_labels(data)[1:] == ["No box in val of a: not measured."]
 
 
 def row(image: int, box: list[float], score: float, category: int = 1) -> dict:

@@ -355,6 +355,12 @@ ONE_LOOK = [image_entry(f"p{n}", look=1) for n in range(5)]
         (drive("a", 9), None, {"group_by": r"/(\w)_"}, "0 of 9 images are val images"),
         (subsets(Train=3) + ONE_LOOK, None, {"group_by": "(d)"}, "val images"),
         (photos(40), [[1]] + [[]] * 39, {}, "with no box among them"),
+        (
+            subsets(Train=2, Validation=2),
+            [[1], [1], [2], [2]],
+            {},
+            "train has only boxes of 'c1', val only boxes of 'c2'",
+        ),
     ],
 )
 def test_unsplittable_data_is_refused(tmp_path, monkeypatch, images, classes, params, said):

@@ -99,13 +99,20 @@ def spread(sizes_wh: list[tuple[float, float]]) -> dict[str, dict[str, float]]:
 
 
 def warn_labels(labels: list[str], images: list[Image], findings: Findings) -> None:
-    """Warn of labels without boxes and of labels that are nearly the same."""
-    used = {box.label for image in images for box in image.boxes}
+    """Warn of labels without boxes, in one subset only, or nearly the same as another."""
+    subsets_of = defaultdict(set)
+    for image in images:
+        for box in image.boxes:
+            subsets_of[box.label].add(image.subset)
+    subsets = {image.subset for image in images if image.boxes}
     groups = defaultdict(list)
     for label in labels:
         groups[normalize_label(label)].append(label)
-        if label not in used:
+        if label not in subsets_of:
             findings.warn("categories", f"label {quote(label)} has no boxes; it is kept")
+        elif missing := sorted(subsets - subsets_of[label]):
+            names = ", ".join(map(quote, missing))
+            findings.warn("categories", f"label {quote(label)} has no boxes in subset {names}")
     for group in groups.values():
         if len(group) > 1:
             names = " and ".join(map(quote, group))

@@ -2,7 +2,7 @@
 
 In:   data/split/val.json, data/dataset   images to draw on
       data/detections                     what PyTorch and INT8 found in them
-      metrics                             accuracy, drop, curves, speed, kernels
+      metrics                             data, accuracy, drop, curves, speed, kernels
 Out:  metrics/report.md      the table
       metrics/report.html    the table, figures and curves; opens from disk without a network
       metrics/tradeoff.csv   AP and FPS of each variant, as this machine runs it
@@ -27,7 +27,7 @@ from stages.common.run import run_stage
 from stages.report import figures
 from stages.report.differences import most_different
 from stages.report.kernels import float_layers, read_kernels, shares
-from stages.report.recommendation import recommendation
+from stages.report.recommendation import missing_labels, recommendation
 from stages.report.table import HEADINGS, LEGEND, NAMES, deployed, machine, markdown, rows
 
 TEMPLATE = Path(__file__).parent / "page.html"
@@ -48,6 +48,7 @@ def main(
     speed, drop = read_metrics(metrics / "speed.json"), read_metrics(metrics / "drop.json")
     table = rows(accuracy, speed, drop)
     sentences = recommendation(accuracy, speed, drop, params.gate.max_drop)
+    sentences += missing_labels(read_metrics(metrics / "data.json"))
     write_text(out_md, markdown(table, sentences, speed["host"]))
     write_csv(tradeoff, ("variant", "FPS", "AP"), deployed(accuracy, speed))
     both = [read_json(detections / f"{key}.json") for key in ("torch", "int8")]

@@ -49,6 +49,20 @@ def recommendation(
     return sentences
 
 
+def missing_labels(data: dict) -> list[str]:
+    """Name the labels that were not trained or not measured.
+
+    Args:
+        data: content of metrics/data.json.
+    """
+    sentences = []
+    for split, consequence in (("train", "not learned"), ("val", "not measured")):
+        labels = [label for label, boxes in data[split]["classes"].items() if not boxes]
+        if labels:
+            sentences.append(f"No box in {split} of {', '.join(labels)}: {consequence}.")
+    return sentences
+
+
 def speedup(figures: dict) -> str:
     """Format a speed-up with its 95 % interval, where it has one."""
     low, high = figures["speedup_interval"]

@@ -63,21 +63,34 @@ def split_lists(coco: dict, keys: list[str], splits: np.ndarray, seed: int) -> d
 
 
 def check_train_and_val(coco: dict, splits: np.ndarray) -> None:
-    """Check that train and val have boxes.
+    """Check that train and val have boxes, and a class in common.
 
     Raises:
-        UserError: train or val has no image or no box.
+        UserError: train or val has no image or no box, or every class is in one of them only.
     """
     split_of = dict(zip((image["id"] for image in coco["images"]), splits.tolist(), strict=True))
-    with_boxes = {split_of[box["image_id"]] for box in coco["annotations"]}
+    classes = [set(), set()]
+    for box in coco["annotations"]:
+        if split_of[box["image_id"]] in (0, 1):
+            classes[split_of[box["image_id"]]].add(box["category_id"])
     for index, name in enumerate(SPLITS[:2]):
-        if index not in with_boxes:
+        if not classes[index]:
             raise UserError(
                 f"{(splits == index).sum()} of {len(splits)} images are {name} images, with no "
                 "box among them; at least 2 images that differ need boxes, in 2 groups if there "
                 "are groups: label more frames, or change split.seed, split.ratio or "
                 "split.group_by"
             )
+    if not classes[0] & classes[1]:
+        trained, measured = (
+            ", ".join(repr(c["name"]) for c in coco["categories"] if c["id"] in ids)
+            for ids in classes
+        )
+        raise UserError(
+            f"train has only boxes of {trained}, val only boxes of {measured}: nothing that is "
+            "learned would be measured; if they are the same objects give them one label in CVAT, "
+            "else set split.use_subsets to false or label more frames"
+        )
 
 
 def print_summary(report: dict) -> None:
