@@ -341,6 +341,10 @@ REFUSALS = {
     "duplicate file_name": (duplicated("images", 0, id=9), ["image 9", "duplicate", "a.jpg"]),
     "duplicate category name": (duplicated("categories", 1, id=9), ["duplicate", "car"]),
     "label empty": (with_entry("categories", 0, name=" "), ["category 1", "not empty"]),
+    "label with a line break": (
+        with_entry("categories", 0, name="plate\u2028"),
+        ["category 1", "line breaks", r"\u2028"],
+    ),
     "label of half a pair": (with_entry("categories", 0, name="\ud800"), ["category 1", "half"]),
     "images null": (with_list("images", None), ["images is null"]),
     "no annotations": (with_list("annotations", []), ["no usable box", "instances_default.json"]),

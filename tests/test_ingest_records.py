@@ -118,6 +118,32 @@ def test_the_group_is_the_name_without_its_last_number(tmp_path, name):
     assert groups[f"default/{name}"] == GROUPS[name]
 
 
+@pytest.mark.parametrize(
+    ("width", "kept", "note"),
+    [(1.0, True, None), (0.4, True, "thinner than a pixel; kept"), (0.004, False, "has no area")],
+)
+def test_a_thin_box_is_kept_while_it_has_an_area(tmp_path, width, kept, note):
+    files = files_of(plain())
+    files[JSON]["annotations"][0]["bbox"] = [10, 8, width, 23]
+    coco, report, _ = ingested(tmp_path, files)
+    assert ([10.0, 8.0, width, 23.0] in [box["bbox"] for box in coco["annotations"]]) == kept
+    notes = [row["what"] for row in report["warnings"] + report["repairs"]]
+    assert len(notes) == bool(note) and all(note in what for what in notes)
+
+
+@pytest.mark.parametrize("first", [0, 2**53, 2**63, 2**64])
+def test_ids_are_whole_numbers_of_any_size(tmp_path, first):
+    files = files_of(plain())
+    for entry in (*files[JSON]["images"], *files[JSON]["annotations"]):
+        entry["id"] += first
+        if "image_id" in entry:
+            entry["image_id"] += first
+    coco, _, _ = ingested(tmp_path, files)
+    assert [(box["image_id"], box["bbox"][0]) for box in coco["annotations"]] == [
+        (1, 10.0), (1, 50.0), (2, 10.5), (3, 0.0),
+    ]  # fmt: skip
+
+
 def test_labels_that_a_subset_lacks_are_named(tmp_path):
     files = two_subsets({"Train": "images/Train/", "Validation": "images/Validation/"})
     files["annotations/instances_Validation.json"]["categories"][0]["name"] = "truck"

@@ -95,6 +95,8 @@ def read_box(
         repair(f"{what}: replaced by the enclosing box {list(inside_xywh)}")
     elif overflow_px > ROUNDING_PX:
         repair(f"{what} sticks out by {overflow_px:.2f} px: clipped to {list(inside_xywh)}")
+    if min(inside_xywh[2:]) < 1:
+        findings.warn(image.file, f"{what} is thinner than a pixel; kept", annotation=source_id)
     return Box(source_id, label, inside_xywh)
 
 

@@ -22,7 +22,7 @@ from stages.ingest.source import name_fault
 
 # Ten times the side of the largest image; beyond it sums of floats would lose digits.
 MAX_COORDINATE = 1e9
-UNPRINTABLE = re.compile(r"[\0-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+UNPRINTABLE = re.compile(r"[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def as_int(value: object) -> int | None:
@@ -43,7 +43,9 @@ def check_label(name: str) -> str:
     if not name.strip():
         raise ValueError
     if UNPRINTABLE.search(name):
-        raise ValueError("expected a text without control characters and half surrogate pairs")
+        raise ValueError(
+            "expected a text without line breaks, control characters and half surrogate pairs"
+        )
     return name
 
 
