@@ -129,7 +129,7 @@ def test_the_first_run_makes_everything(repository):
     assert set(speed) == {"torch", "onnx", "ir_f32", "ir", "int8", "host"}
     assert speed["ir_f32"]["precision"] == "f32"
     assert speed["int8"]["precision"].startswith("i8")
-    assert set(speed["host"]) == {"cpu", "cores", "isa", "system", "versions"}
+    assert speed["host"].items() >= repository.json("metrics/machine.json").items()
     drop = repository.json("metrics/drop.json")
     assert set(drop) == {"onnx", "ir", "int8"} and drop["onnx"]["AP"] == 0.0
     kernels = (repository.folder / "metrics/kernels/int8.csv").read_text()
@@ -200,6 +200,17 @@ def test_an_edit_runs_what_depends_on_it(repository, edit):
     assert planned >= run and not planned & kept
     assert bool(planned) == bool(run)
     path.unlink() if before is None else path.write_bytes(before)
+
+
+def test_another_machine_of_the_same_kind_measures_its_own_speed(repository):
+    """Another purpose hashes to another id, as another machine does."""
+    page = repository.folder / "stages/host.py"
+    page.write_text(page.read_text().replace('PURPOSE = b"', 'PURPOSE = b"another '))
+    output = repository.run("dvc", "repro").stdout
+    assert repository.stages_run(output) == {"host", "benchmark", "report", "gate"}
+    changed = json.loads(repository.run("dvc", "metrics", "diff", "--json").stdout)
+    assert "id" in changed["diff"]["metrics/speed.json"]["host"]
+    repository.run("git", "checkout", "-q", ".")
 
 
 @pytest.mark.slow

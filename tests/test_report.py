@@ -4,8 +4,6 @@ import copy
 
 import pytest
 
-from detector.core.cpu import usable_cores
-from stages.host import describe_cpu
 from stages.report.differences import difference, most_different
 from stages.report.figures import precision_recall_svg
 from stages.report.kernels import float_layers, read_kernels, shares
@@ -30,7 +28,9 @@ DROP = {
     "ir": {"AP": 0.1},
     "int8": {"AP": 2.0, "interval": [0.5, 3.5], "per_class": {"LP": 2.0}},
 }
-HOST = {"cpu": "A|B", "cores": 2, "isa": ["avx2"], "versions": {"torch": "2"}}
+HOST = {"cpu": "A|B", "cores": 2, "isa": ["avx2"], "id": "0f", "versions": {"torch": "2"},
+        "date": "2026-01-31", "busy": False, "cores_free": 1.0}  # fmt: skip
+SPEED["host"] = HOST
 
 
 def test_rows():
@@ -145,6 +145,9 @@ def test_the_same_curves_give_the_same_bytes(tmp_path):
     assert precision_recall_svg(tmp_path) == precision_recall_svg(tmp_path)
 
 
-def test_the_machine_describes_itself_the_same_way_twice():
-    assert describe_cpu() == describe_cpu()
-    assert 1 <= usable_cores() == describe_cpu()["cores"]
+def test_a_busy_machine_is_the_first_thing_told_and_nothing_is_recommended_by_its_speeds():
+    speed = {**SPEED, "host": {**HOST, "busy": True, "cores_free": 0.62}}
+    sentences = recommendation(ACCURACY, speed, DROP, 1.0)
+    text = markdown(rows(ACCURACY, speed, DROP), sentences, speed["host"])
+    assert text.splitlines()[2].startswith("**The machine was busy: 62 % of its cores were free")
+    assert sentences[0].startswith("INT8 lost 2.0 AP points")

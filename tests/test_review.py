@@ -5,11 +5,20 @@ import copy
 import pytest
 from test_report import ACCURACY, DROP, HOST, SPEED
 
-from tools.review.__main__ import data_lines, table_of
+from tools.review.__main__ import data_lines, machines, table_of
 from tools.review.frames import changed_images, is_right
-from tools.review.verdicts import BETTER, NOISE, OTHER_MACHINE, WORSE, judged, rows
+from tools.review.verdicts import (
+    BETTER,
+    BUSY_MACHINE,
+    NOISE,
+    OTHER_MACHINE,
+    WORSE,
+    judged,
+    rows,
+    why_incomparable,
+)
 
-BEFORE = {"accuracy": ACCURACY, "drop": DROP, "speed": {**SPEED, "host": HOST}}
+BEFORE = {"accuracy": ACCURACY, "drop": DROP, "speed": SPEED}
 
 
 @pytest.mark.parametrize(
@@ -67,11 +76,31 @@ def test_a_speed_up_may_differ_by_the_run(speedup, verdict):
     assert [row.verdict for row in rows(BEFORE, after)] == [verdict]
 
 
-def test_speeds_of_other_machines_do_not_compare():
-    after = copy.deepcopy(BEFORE)
-    after["speed"]["host"] = {**HOST, "cores": 64}
-    after["speed"]["int8"] |= {"throughput_fps": 900.0, "speedup_vs_torch": 90.0}
-    assert {row.verdict for row in rows(BEFORE, after)} == {OTHER_MACHINE}
+@pytest.mark.parametrize(
+    ("before", "after", "verdict", "told"),
+    [
+        ({}, {"date": "2026-02-01", "versions": {}, "cores_free": 0.97}, BETTER, None),
+        ({}, {"cores": 64}, OTHER_MACHINE, "not the same machine"),
+        ({}, {"id": "1e"}, OTHER_MACHINE, "not the same machine"),
+        ({"busy": True}, {}, BUSY_MACHINE, "busy with other programs"),
+        ({}, {"busy": True}, BUSY_MACHINE, "busy with other programs"),
+    ],
+)
+def test_speeds_compare_on_the_very_same_quiet_machine_only(before, after, verdict, told):
+    old, new = copy.deepcopy(BEFORE), copy.deepcopy(BEFORE)
+    old["speed"]["host"] |= before
+    new["speed"]["host"] |= after
+    new["speed"]["int8"] |= {"speedup_vs_torch": 90.0, "speedup_interval": [80.0, 95.0]}
+    assert [row.verdict for row in rows(old, new)] == [verdict]
+    measured, *reason = machines(old["speed"]["host"], new["speed"]["host"])
+    assert "before: measured on 2026-01-31 on A|B, 2 cores" in measured
+    assert bool(reason) == bool(told) and all(told in sentence for sentence in reason)
+
+
+def test_an_older_commit_that_tells_no_machine_from_another():
+    old = {key: HOST[key] for key in ("cpu", "cores", "isa", "versions")}
+    assert why_incomparable(old, HOST) == why_incomparable(old, old) == OTHER_MACHINE
+    assert machines(old, HOST)[0].startswith("Speed before: measured on an unknown day on A|B")
 
 
 def test_nothing_changed():

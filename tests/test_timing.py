@@ -1,6 +1,9 @@
 """Interleaving, the interval of a speed-up, and what is counted; nothing here depends on speed."""
 
 import itertools
+import subprocess
+import sys
+import time
 from collections import deque
 from types import SimpleNamespace
 
@@ -9,10 +12,11 @@ import numpy as np
 import pytest
 
 from detector import Detector
+from detector.core.cpu import usable_cores
 from stages.benchmark import interleave as module
 from stages.benchmark import modes
 from stages.benchmark.__main__ import MIN_ROUNDS, Speeds, are_known, digits, speedup
-from stages.benchmark.interleave import interleave
+from stages.benchmark.interleave import CpuTimes, interleave
 
 
 class Clock:
@@ -30,6 +34,9 @@ def clock(monkeypatch):
     clock = Clock()
     for part in (module, modes):
         monkeypatch.setattr(part, "time", clock)
+    # A machine of two cores, on which nothing else runs and this process idles.
+    monkeypatch.setattr(module, "usable_cores", lambda: 2)
+    monkeypatch.setattr(module.CpuTimes, "now", lambda: CpuTimes(clock.now, 2 * clock.now, 0.0))
     return clock
 
 
@@ -53,13 +60,80 @@ def test_measurements_are_interleaved_until_time_is_over(clock, options, slower,
         return len(calls)
 
     measurements = {"a": lambda s: measure("a", s), "b": lambda s: measure("b", s)}
-    results = interleave(measurements, slice_seconds=1.0, warmup_seconds=0.5, **options)
+    results, cores_free, busy = interleave(
+        measurements, slice_seconds=1.0, warmup_seconds=0.5, **options
+    )
     order = [("a", 0.5), ("b", 0.5)]  # then every other round starts with the last
     for number in range(rounds):
         order += [("b", 1.0), ("a", 1.0)] if number % 2 else [("a", 1.0), ("b", 1.0)]
     assert calls == order
     for name, values in results.items():
         assert [calls[value - 1][0] for value in values] == [name] * rounds
+    assert cores_free == 1 and not busy
+
+
+@pytest.mark.parametrize(
+    ("free", "kept", "cores_free", "busy"),
+    [
+        ([1.0] * 9, [0, 1, 2, 3], 1.0, False),
+        ([0.5, 1.0, 0.96, 0.94, *[1.0] * 5], [1, 2], 1.0, False),
+        ([0.5, 0.9, 0.96, 0.94, *[1.0] * 5], [2, 4], 1.0, False),
+        ([1.0, 1.0, 0.8, 0.7, *[0.6] * 5], [0, 1], 1.0, False),  # what is enough stands
+        ([1.0, *[0.6] * 7], [*range(8)], 0.6, True),
+        ([0.3, 0.2] * 4, [*range(8)], 0.3, True),
+        ([*[0.6] * 6, 1.0, 1.0], [6, 7], 1.0, False),
+    ],
+)
+def test_rounds_beside_other_programs_are_repeated_or_marked(
+    clock, monkeypatch, free, kept, cores_free, busy
+):
+    """Two rounds are needed, four fit into the time, and as many again."""
+    started = []
+
+    def measure(seconds: float) -> int:
+        clock.now += seconds
+        started.append(seconds)
+        return len(started) - 2  # the first one warms up
+
+    monkeypatch.setattr(
+        module.CpuTimes, "cores_free_since", lambda now, before: free[len(started) - 2]
+    )
+    rounds = interleave({"a": measure}, 4.0, 1.0, min_rounds=2)
+    assert rounds == ({"a": kept}, cores_free, busy)
+    assert rounds.warning == "" or (busy and f"{100 * (1 - cores_free):.0f} %" in rounds.warning)
+
+
+def test_cores_that_work_for_others_are_not_free():
+    """One busy loop takes at least half of a core from two threads, or a share from more cores."""
+    loops = [sys.executable, "-c", "while True: pass"]
+    processes = [subprocess.Popen(loops) for _ in range(usable_cores())]
+    try:
+        end, before = time.perf_counter() + 1.0, CpuTimes.now()
+        while time.perf_counter() < end:
+            pass
+        assert CpuTimes.now().cores_free_since(before) < 0.8
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize(
+    ("idle_s", "own_s", "cores", "expected"),
+    [
+        (2.0, 0.0, 2, 1.0),
+        (0.0, 2.0, 2, 1.0),
+        (0.5, 0.5, 2, 0.5),
+        (30.0, 2.0, 2, 1.0),  # a limit of two cores on a large machine with room
+        (0.0, 0.0, 2, 0.0),
+        (1.0, 1.1, 2, 1.0),
+    ],
+)
+def test_what_is_neither_idle_nor_ours_is_taken(monkeypatch, idle_s, own_s, cores, expected):
+    monkeypatch.setattr(module, "usable_cores", lambda: cores)
+    before = CpuTimes(5.0, 1.0, 1.0)
+    now = CpuTimes(6.0, 1.0 + idle_s, 1.0 + own_s)
+    assert now.cores_free_since(before) == pytest.approx(expected)
 
 
 def results_of(**fps: list[float]) -> dict[str, list[Speeds]]:

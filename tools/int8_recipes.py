@@ -14,6 +14,7 @@ not seen it. Speed is that of the first model.
 """
 
 import argparse
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -129,8 +130,10 @@ def measure_speed(models: dict[str, list[Path]], seconds: float) -> dict[str, fl
     shape = (*backends["FP16"].input_hw, 3)
     canvas_bgr = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     measurements = {name: partial(throughput_fps, b, canvas_bgr) for name, b in backends.items()}
-    results = interleave(measurements, seconds, SLICE_SECONDS)
-    return {name: float(np.median(fps)) for name, fps in results.items()}
+    rounds = interleave(measurements, seconds, SLICE_SECONDS)
+    if rounds.busy:
+        print(rounds.warning, file=sys.stderr)
+    return {name: float(np.median(fps)) for name, fps in rounds.results.items()}
 
 
 def print_table(accuracies: dict[str, tuple], speeds: dict[str, float]) -> None:

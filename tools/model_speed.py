@@ -53,7 +53,9 @@ def main() -> None:
         write_models(name, arguments.export)
         measurements |= measurements_of(name, arguments.video, torch_thread)
     rounds, seconds = arguments.rounds, arguments.rounds * SLICE_SECONDS * len(measurements)
-    print_table(interleave(measurements, seconds, SLICE_SECONDS, min_rounds=rounds))
+    measured = interleave(measurements, seconds, SLICE_SECONDS, min_rounds=rounds)
+    print_table(measured.results)
+    print(measured.warning)
 
 
 def write_models(name: str, source: Path) -> None:

@@ -42,16 +42,17 @@ def main() -> None:
             "inference": partial(throughput_fps, detector.backend, canvas_bgr),
             "end to end": partial(end_to_end_fps, detector, arguments.video),
         }
-        results = interleave(
+        rounds = interleave(
             measurements, ROUNDS * SLICE_SECONDS * len(measurements), SLICE_SECONDS,
             min_rounds=ROUNDS,
         )  # fmt: skip
     print("| measured | FPS | share of benchmark_app | lowest to highest |")
     print("| --- | ---: | ---: | ---: |")
-    for name, fps in results.items():
-        shares = 100 * np.array(fps) / results["benchmark_app"]
+    for name, fps in rounds.results.items():
+        shares = 100 * np.array(fps) / rounds.results["benchmark_app"]
         ends = f"{shares.min():.0f} to {shares.max():.0f} %"
         print(f"| {name} | {np.median(fps):.1f} | {np.median(shares):.0f} % | {ends} |")
+    print(rounds.warning)
 
 
 def benchmark_app_fps(model: Path, seconds: float) -> float:

@@ -2,10 +2,12 @@
 
 In:   models/yolox.pth, models/yolox.onnx, models/ir, models/int8
       data/split/val.json, data/dataset   real frames
-      metrics/host.json                a dependency, so that figures never change machines
+      metrics/machine.json             a dependency, so that figures never change machines
 Out:  metrics/speed.json   for each variant speedup_vs_torch and throughput_fps; in `details` the
                            95 % interval of the former, end_to_end_fps, latency_ms_p50, _p90, _p99,
-                           precision (read back), threads, streams; and `host`
+                           precision (read back), threads, streams; and `host`: the machine, the
+                           date, versions, whether it was `busy`, in `details` the share of its
+                           cores that was free for us
       metrics/kernels/<variant>.csv   of each convolution of ir and int8 the precision that it
                            really computes in, and its share of their time
 
@@ -15,14 +17,17 @@ once as each runtime wants; end to end is an encoded video, decoded, detected in
 
 Short slices of all variants are interleaved, so that all meet the same noise, until the interval of
 every speed-up is narrower than 3 % or `benchmark.seconds` are over. Figures are medians over the
-rounds; speedup_vs_torch is the median of the ratios of throughput within a round.
+rounds; speedup_vs_torch is the median of the ratios of throughput within a round. Rounds beside
+other programs are repeated, in at most twice the time; figures of a machine that stays busy are
+marked, or refused where `benchmark.require_quiet` says so.
 
 Run:  python -m stages.benchmark models/yolox.pth models/yolox.onnx models/ir models/int8 \
-          data/split/val.json data/dataset metrics/host.json metrics/speed.json metrics/kernels
+          data/split/val.json data/dataset metrics/machine.json metrics/speed.json metrics/kernels
 """
 
 import tempfile
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import version
 from itertools import chain
@@ -39,14 +44,14 @@ from detector.core.frame_detector import FrameDetector
 from detector.runtime.model_file import ModelError
 from detector.runtime.onnx_backend import OnnxBackend
 from detector.runtime.openvino_backend import OpenVinoBackend
-from stages.benchmark.interleave import interleave
+from stages.benchmark.interleave import QUIET, Rounds, interleave
 from stages.benchmark.kernels import kernel_rows
 from stages.benchmark.modes import end_to_end_fps, latencies_ms, throughput_fps, write_clip
 from stages.common.coco import read_coco, read_image
 from stages.common.files import read_json, write_csv, write_json
 from stages.common.metrics import with_details
 from stages.common.params import load_params
-from stages.common.run import run_stage
+from stages.common.run import UserError, run_stage
 from stages.conversion.toolchain import check_toolchain
 from stages.yolox.model import load_for_timing, timing_thread
 
@@ -86,7 +91,7 @@ class Variant:
 
 def main(
     pth: Path, onnx: Path, ir: Path, int8: Path, val: Path, dataset: Path,
-    host: Path, out: Path, kernels: Path,
+    machine: Path, out: Path, kernels: Path,
 ) -> None:  # fmt: skip
     """Time all variants, and read which kernels run in those of OpenVINO."""
     params = load_params()
@@ -97,13 +102,13 @@ def main(
     with tempfile.TemporaryDirectory() as scratch:
         clip = Path(scratch, "clip.mp4")
         write_clip(clip, images_bgr)
-        results = interleave(
+        rounds = interleave(
             {name: partial(v.measure, images_bgr[0], clip) for name, v in variants.items()},
             settings.seconds, SLICE_SECONDS, settings.warmup_seconds, MIN_ROUNDS, are_known,
         )  # fmt: skip
-    figures = {name: summarize(results, name, variant) for name, variant in variants.items()}
-    versions = {name: version(name) for name in VERSIONS}
-    write_json(out, {**figures, "host": {**read_json(host), "versions": versions}})
+    check_quiet(rounds, settings.require_quiet)
+    figures = {name: summarize(rounds.results, name, v) for name, v in variants.items()}
+    write_json(out, {**figures, "host": describe_host(read_json(machine), rounds)})
     for name, model in (("ir", ir), ("int8", int8)):
         rows = kernel_rows(model, images_bgr[0])
         write_csv(kernels / f"{name}.csv", ("layer", "precision", "share"), rows)
@@ -129,6 +134,32 @@ def openvino_variant(path: Path, precision: str | None) -> Variant:
         OpenVinoBackend(path, precision), throughput,
         read("INFERENCE_NUM_THREADS"), read("NUM_STREAMS"),
     )  # fmt: skip
+
+
+def check_quiet(rounds: Rounds, require_quiet: bool) -> None:
+    """Check that the machine was quiet, if it has to be.
+
+    Raises:
+        UserError: it stayed busy.
+    """
+    if rounds.busy and require_quiet:
+        raise UserError(
+            f"the machine stayed busy: {100 * rounds.cores_free:.0f} % of its cores were free, "
+            f"benchmark.require_quiet wants {100 * QUIET:.0f} %; close other programs and run "
+            "`dvc repro` again, or set it to false"
+        )
+
+
+def describe_host(machine: dict, rounds: Rounds) -> dict:
+    """Return where, when, with which versions and how undisturbed speed was measured."""
+    host = {
+        **machine,
+        "versions": {name: version(name) for name in VERSIONS},
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "busy": rounds.busy,
+        "cores_free": round(rounds.cores_free, 2),
+    }
+    return with_details(host, "cpu", "cores", "id", "versions", "date", "busy")
 
 
 def are_known(results: dict[str, list[Speeds]]) -> bool:

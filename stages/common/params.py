@@ -207,6 +207,7 @@ class Gate(Section):
 class Benchmark(Section):
     seconds: Positive
     warmup_seconds: NotNegative
+    require_quiet: bool
 
 
 class Audit(Section):

@@ -28,7 +28,16 @@ from stages.report import figures
 from stages.report.differences import most_different
 from stages.report.kernels import float_layers, read_kernels, shares
 from stages.report.recommendation import missing_labels, recommendation
-from stages.report.table import HEADINGS, LEGEND, NAMES, deployed, machine, markdown, rows
+from stages.report.table import (
+    HEADINGS,
+    LEGEND,
+    NAMES,
+    busy_machine,
+    deployed,
+    markdown,
+    measured_on,
+    rows,
+)
 
 TEMPLATE = Path(__file__).parent / "page.html"
 
@@ -67,7 +76,7 @@ def main(
             frames=figures.frames(dataset / "images", frames),
         ),
     )
-    print_summary(table, sentences, out_html)
+    print_summary(table, busy_machine(speed["host"]) + sentences, out_html)
 
 
 def facts(
@@ -78,7 +87,8 @@ def facts(
         "model": params.model.name,
         "input": "{}x{}".format(*params.model.input_hw),
         "labels": labels_of(coco),
-        "machine": machine(host),
+        "measured_on": measured_on(host),
+        "warnings": busy_machine(host),
         "recommendation": sentences,
         "headings": HEADINGS,
         "rows": table,

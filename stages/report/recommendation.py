@@ -9,12 +9,23 @@ def recommendation(
 ) -> list[str]:
     """Say which variant to deploy and why, what INT8 lost, and how certain that is.
 
+    Nothing is recommended by speeds of a busy machine.
+
     Args:
         accuracy: contents of metrics/accuracy by variant.
         speed: content of metrics/speed.json.
         drop: content of metrics/drop.json.
         max_drop: `gate.max_drop`, AP points; None allows any loss.
     """
+    return [
+        *([] if speed["host"]["busy"] else by_speed(accuracy, speed, max_drop)),
+        lost_in_int8(drop["int8"], max_drop),
+        *few_images(accuracy["torch"]),
+    ]
+
+
+def by_speed(accuracy: dict[str, dict], speed: dict, max_drop: float | None) -> list[str]:
+    """Say which variant is the fastest that is accurate enough."""
     chosen = to_deploy(accuracy, speed, max_drop)
     within = "" if max_drop is None else f" at most {max_drop:.1f} AP points below PyTorch"
     sentences = [
@@ -33,20 +44,27 @@ def recommendation(
             f"In f32, as on processors without {speed['ir']['precision']}, FP16 reaches "
             f"{speed['ir_f32']['throughput_fps']:g} FPS."
         )
-    low, high = drop["int8"]["interval"]
-    allowed = "the gate is off" if max_drop is None else f"gate.max_drop allows {max_drop:g}"
-    sentences.append(
-        f"INT8 lost {drop['int8']['AP']:.1f} AP points, 95 % interval {low:.1f} to {high:.1f}; "
-        f"{allowed}."
-    )
-    images, boxes = accuracy["torch"]["images"], accuracy["torch"]["boxes"]
-    if images < FEW_IMAGES:
-        low, high = accuracy["torch"]["AP_interval"]
-        sentences.append(
-            f"Accuracy comes from {images} val images with {boxes} boxes. 95 % interval of "
-            f"PyTorch's AP: {low:.2f} to {high:.2f}."
-        )
     return sentences
+
+
+def lost_in_int8(drop: dict, max_drop: float | None) -> str:
+    """Say what INT8 lost, and what the gate allows."""
+    low, high = drop["interval"]
+    allowed = "the gate is off" if max_drop is None else f"gate.max_drop allows {max_drop:g}"
+    return (
+        f"INT8 lost {drop['AP']:.1f} AP points, 95 % interval {low:.1f} to {high:.1f}; {allowed}."
+    )
+
+
+def few_images(accuracy: dict) -> list[str]:
+    """Say how uncertain AP of few images is; nothing of many."""
+    images, (low, high) = accuracy["images"], accuracy["AP_interval"]
+    if images >= FEW_IMAGES:
+        return []
+    return [
+        f"Accuracy comes from {images} val images with {accuracy['boxes']} boxes. 95 % interval of "
+        f"PyTorch's AP: {low:.2f} to {high:.2f}."
+    ]
 
 
 def missing_labels(data: dict) -> list[str]:

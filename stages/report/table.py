@@ -59,20 +59,33 @@ def markdown(table: list[tuple[str, ...]], sentences: list[str], host: dict) -> 
     lines = [
         "# Results",
         "",
+        *(f"**{warning}**\n" for warning in busy_machine(host)),
         "| " + " | ".join(HEADINGS) + " |",
         "| --- " + "| ---: " * (len(HEADINGS) - 1) + "|",
         *("| " + " | ".join(row) + " |" for row in table),
         "",
         " ".join(sentences),
         "",
-        f"Measured on {machine(host)}.",
+        f"Measured on {measured_on(host)}.",
         "",
         LEGEND,
     ]
     return "\n".join(lines) + "\n"
 
 
-def machine(host: dict) -> str:
-    """Describe the machine and the versions that the figures belong to, in one line."""
+def busy_machine(host: dict) -> list[str]:
+    """Warn of speeds that were measured beside other programs; nothing if there were none."""
+    if not host["busy"]:
+        return []
+    return [
+        f"The machine was busy: {100 * host['cores_free']:.0f} % of its cores were free while "
+        "speed was measured. Do not rely on ms, FPS and speed-up. Close other programs and run "
+        "`dvc repro -sf benchmark`, then `dvc repro`."
+    ]
+
+
+def measured_on(host: dict) -> str:
+    """Name the day, the machine and the versions that the figures belong to, in one line."""
     versions = ", ".join(f"{name} {number}" for name, number in host["versions"].items())
-    return f"{host['cpu']}, {host['cores']} cores, {' '.join(host['isa'])}, {versions}"
+    day = host.get("date", "an unknown day")  # the review reads metrics of older commits
+    return f"{day} on {host['cpu']}, {host['cores']} cores, {' '.join(host['isa'])}, {versions}"

@@ -22,9 +22,9 @@ from stages.common.files import write_text
 from stages.common.metrics import flat
 from stages.common.params import load_params
 from stages.common.run import UserError
-from stages.report.table import NAMES, machine
+from stages.report.table import NAMES, measured_on
 from tools.review.frames import SHOWN, changed_images, write_picture
-from tools.review.verdicts import BETWEEN_RUNS, Row, rows
+from tools.review.verdicts import BETWEEN_RUNS, WHY_INCOMPARABLE, Row, rows, why_incomparable
 
 OTHERS = ("drop", "speed", "data")
 SPLITS = ("train", "val", "test")
@@ -111,9 +111,12 @@ def table_of(changed: list[Row]) -> list[str]:
 
 
 def machines(before: dict, after: dict) -> list[str]:
-    if before == after:
-        return [f"Both measured on {machine(after)}."]
-    return [f"Before on {machine(before)}; after on {machine(after)}: speeds do not compare."]
+    """Say when and on which machines both were measured, and why speeds may not compare."""
+    reason = why_incomparable(before, after)
+    return [
+        f"Speed before: measured on {measured_on(before)}. After: on {measured_on(after)}.",
+        *([WHY_INCOMPARABLE[reason]] if reason else []),
+    ]
 
 
 def dvc_table(kind: str, base: str) -> str:

@@ -7,7 +7,14 @@ from stages.report.table import NAMES
 # Two runs of the same code on the same machine differed by a quarter in their speed-up: PyTorch,
 # from which it is counted, is slower or faster in another process.
 BETWEEN_RUNS = 0.3
-BETTER, WORSE, NOISE, OTHER_MACHINE = "better", "worse", "within noise", "another machine"
+BETTER, WORSE, NOISE = "better", "worse", "within noise"
+OTHER_MACHINE, BUSY_MACHINE = "another machine", "busy machine"
+WHY_INCOMPARABLE = {
+    OTHER_MACHINE: "These are not the same machine, even where their names are: speeds do not "
+    "compare.",
+    BUSY_MACHINE: "The machine was busy with other programs: speeds do not compare.",
+}
+OF_THE_RUN = {"date", "versions", "busy", "cores_free"}  # the rest of `host` is the machine's
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ def rows(before: dict[str, dict], after: dict[str, dict]) -> list[Row]:
         before, after: for each commit `accuracy` (by variant), `drop` and `speed`: contents of
             metrics/, see the stages evaluate, compare and benchmark.
     """
-    same_machine = before["speed"]["host"] == after["speed"]["host"]
+    incomparable = why_incomparable(before["speed"]["host"], after["speed"]["host"])
     found = []
     for key, name in NAMES.items():
         old, new = before["accuracy"][key], after["accuracy"][key]
@@ -40,7 +47,7 @@ def rows(before: dict[str, dict], after: dict[str, dict]) -> list[Row]:
     lost = judged(old["AP"], old["interval"], new["AP"], new["interval"], higher_is_better=False)
     found.append(Row("INT8 drop, AP points", f"{old['AP']:.1f}", f"{new['AP']:.1f}", lost))
     for key, name in NAMES.items():
-        found += speed_rows(name, before["speed"][key], after["speed"][key], same_machine)
+        found += speed_rows(name, before["speed"][key], after["speed"][key], incomparable)
     for key, name in NAMES.items():
         old_mb, new_mb = (side["accuracy"][key]["size_mb"] for side in (before, after))
         smaller = BETTER if new_mb < old_mb else WORSE
@@ -48,7 +55,15 @@ def rows(before: dict[str, dict], after: dict[str, dict]) -> list[Row]:
     return [row for row in found if row.before != row.after]
 
 
-def speed_rows(name: str, old: dict, new: dict, same_machine: bool) -> list[Row]:
+def why_incomparable(before: dict, after: dict) -> str:
+    """Return OTHER_MACHINE or BUSY_MACHINE where two speeds cannot be compared, else ""."""
+    old, new = ({k: v for k, v in h.items() if k not in OF_THE_RUN} for h in (before, after))
+    if "id" not in old or old != new:
+        return OTHER_MACHINE
+    return BUSY_MACHINE if before["busy"] or after["busy"] else ""
+
+
+def speed_rows(name: str, old: dict, new: dict, incomparable: str) -> list[Row]:
     """Return the rows of speed-up and FPS.
 
     Only the speed-up is judged, since it was measured interleaved with PyTorch; FPS depend on what
@@ -67,7 +82,7 @@ def speed_rows(name: str, old: dict, new: dict, same_machine: bool) -> list[Row]
             f"{figure}, {name}",
             f"{old[key]:g}",
             f"{new[key]:g}",
-            verdict if same_machine else OTHER_MACHINE,
+            incomparable or verdict,
         )
         for figure, key, verdict in shown
     ]

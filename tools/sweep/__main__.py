@@ -131,7 +131,7 @@ def measure(made: dict[str, tuple], scratch: Path, seconds: float) -> list[Point
         timings[name, words] = partial(throughput_fps, backend, frame)
     return [
         Point(key[0], *facts[key], float(np.median(fps)), float(np.quantile(fps, 0.1)))
-        for key, fps in interleave(timings, seconds, SLICE_SECONDS).items()
+        for key, fps in interleave(timings, seconds, SLICE_SECONDS).results.items()
     ]
 
 
