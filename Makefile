@@ -96,9 +96,8 @@ $$found requirements/install.py $(1) $(TORCH) $(TORCH_INDEX) $(2)
 endef
 
 $(INSTALLED): requirements/openvino.txt requirements/dev.txt requirements/modelapi.txt pyproject.toml
-	$(call install,$(VENV),openvino dev)
-	@pip="$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps"; \
-	$$pip --require-hashes -r requirements/modelapi.txt && $$pip --no-build-isolation -e .
+	$(call install,$(VENV),openvino dev modelapi)
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)-openvino-dev/.installed: requirements/openvino-dev.txt

@@ -5,7 +5,7 @@
 ENVIRONMENT is made if it is not there. TORCH is cpu, cuda or auto: CUDA where there is an NVIDIA
 GPU. PyPI's PyTorch for Linux brings 4 GB of CUDA libraries; its CPU builds are in PyTorch's own
 INDEX. If that cannot be reached, PyPI's build is installed instead. NAME is a lock in this folder.
-Needs nothing but the standard library. What is installed stays if the run is cut short.
+Needs nothing but the standard library. If it is cut short, the next run goes on from there.
 """
 
 import platform
@@ -18,25 +18,31 @@ import venv
 from pathlib import Path
 
 LOCKS = Path(__file__).parent
-# What CPU builds do without; a block of a lock is a line that pins a package, and its hashes.
-CUDA_BLOCK = re.compile(r"^(?:torch|torchvision|triton|cuda-\S+|nvidia-\S+)==(?:.*\\\n)*.*\n", re.M)
-NEEDED_ON_CPU = "nvidia-ml-py"  # a small reader of GPU facts that dvclive imports
+BLOCK = re.compile(r"^\w.*==(?:.*\\\n)*.*\n", re.M)  # a line that pins a package, and its hashes
+CUDA_ONLY = re.compile(r"(torch|torchvision|triton|cuda-.*|nvidia-(?!ml-py).*)==")
+BATCH = 40  # packages; pip installs nothing of a batch before all of it is downloaded
 
 
 def main(environment: Path, torch: str, index: str, *names: str) -> None:
     """Make the environment and install the locks of these names."""
-    if not (environment / "bin/python").exists():
+    if not (environment / "bin/pip").exists():
         venv.create(environment, with_pip=True)
-    locks = [(LOCKS / f"{name}.txt").read_text() for name in names]
+    forget_half_installed(environment)
+    locks = [BLOCK.findall((LOCKS / f"{name}.txt").read_text()) for name in names]
+    blocks = list(dict.fromkeys(block for lock in locks for block in lock))
     if wants_cpu_builds(torch) and install_cpu_builds(environment, index):
-        locks = [without_cuda(lock) for lock in locks]
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder, f"{name}.txt") for name in names]
-        for file, lock in zip(files, locks, strict=True):
-            file.write_text(lock)
-        lists = [word for file in files for word in ("-r", str(file))]
-        if fault := pip_install(environment, "--require-hashes", *lists):
-            sys.exit(f"{fault}; mend that and run the command again: what is installed stays")
+        blocks = [block for block in blocks if not CUDA_ONLY.match(block)]
+    for first in range(0, len(blocks), BATCH):
+        batch = blocks[first : first + BATCH]
+        if fault := pip_install(environment, batch, "--require-hashes"):
+            sys.exit(f"{fault}; mend that and run the command again: it goes on from here")
+
+
+def forget_half_installed(environment: Path) -> None:
+    """Remove what makes pip take a package for installed whose installation was killed."""
+    for info in environment.glob("lib/*/site-packages/*.dist-info"):
+        if not (info / "RECORD").exists():  # pip writes it last
+            shutil.rmtree(info)
 
 
 def wants_cpu_builds(torch: str) -> bool:
@@ -49,41 +55,62 @@ def wants_cpu_builds(torch: str) -> bool:
 
 def install_cpu_builds(environment: Path, index: str) -> bool:
     """Install PyTorch's CPU builds; False, with a line that says why, if they cannot be had."""
-    quick = ("--retries", "0", "--timeout", "8", "--no-deps", "--index-url", index)
+    quick = ("--retries", "0", "--timeout", "8", "--index-url", index)
     for line in (LOCKS / "torch-cpu.txt").read_text().splitlines():
-        if line.startswith("#"):
-            continue
-        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-            file.write(line + "\n")
-            file.flush()
-            if fault := pip_install(environment, *quick, "-r", file.name):
-                print(
-                    f"PyTorch's CPU builds cannot be had from {index} ({fault}); installing "
-                    "PyPI's build, which is 4 GB larger and computes the same"
-                )
-                return False
+        # One by one: pip wants a hash for all requirements or for none.
+        if not line.startswith("#") and (fault := pip_install(environment, [line], *quick)):
+            print(
+                f"PyTorch's CPU builds cannot be had from {index} ({fault}); installing PyPI's "
+                "build, which is 4 GB larger and computes the same"
+            )
+            return False
     return True
 
 
-def without_cuda(lock: str) -> str:
-    """Drop PyTorch, which is installed, and what only its CUDA builds need from a lock."""
-    return CUDA_BLOCK.sub(
-        lambda block: block[0] if block[0].startswith(NEEDED_ON_CPU) else "", lock
-    )
+def pip_install(environment: Path, requirements: list[str], *options: str) -> str | None:
+    """Install requirements without what they ask for; return what went wrong in one line, or None.
+
+    Locks hold everything that is needed.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.writelines(requirements)
+        file.flush()
+        done = subprocess.run(
+            [
+                *(environment / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps"),
+                *("--disable-pip-version-check", "--no-input", *options, "-r", file.name),
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    return explain(done.stderr) if done.returncode else None
 
 
-def pip_install(environment: Path, *words: str) -> str | None:
-    """Run pip; return its last error in one line, or None."""
-    command = [environment / "bin/python", "-m", "pip", "install", "--quiet"]
-    command += ["--disable-pip-version-check", "--no-input", *words]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-    if not done.returncode:
-        return None
-    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-    lines = errors or done.stderr.strip().splitlines() or [f"pip ended with {done.returncode}"]
-    return lines[-1].removeprefix("ERROR: ").strip()
+def explain(stderr: str) -> str:
+    """Turn what pip says into one line: what is missing, and why if pip noticed."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    last = (errors or lines or ["pip failed without a word"])[-1]
+    if "DO NOT MATCH THE HASHES" in last:
+        file = next((line for line in lines if " from " in line and "==" in line), "a package")
+        return (
+            f"{file.split(' (from -r')[0]} is not the file that the lock names: the download was "
+            "cut off, or a proxy answered in its place"
+        )
+    if last.startswith("No matching distribution found for "):
+        noticed = [line.removeprefix("WARNING: ") for line in lines if line.startswith("WARNING: ")]
+        why = noticed or ["see `pip config list`; a proxy may answer with its login page"]
+        package = last.removeprefix("No matching distribution found for ")
+        return f"no package index that pip asks has {package} ({' '.join(dict.fromkeys(why))})"
+    return last
 
 
 if __name__ == "__main__":
     environment, torch, index, *names = sys.argv[1:]
-    main(Path(environment), torch, index, *names)
+    try:
+        main(Path(environment), torch, index, *names)
+    except (OSError, subprocess.CalledProcessError) as error:
+        fault = explain(error.output.decode()) if hasattr(error, "output") else error
+        sys.exit(f"cannot make {environment}: {fault}; mend that and run the command again")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -50,8 +51,20 @@ def write_wheel(folder: Path, name: str, version: str) -> str:
 
 
 class Index(SimpleHTTPRequestHandler):
+    """Files of a folder; below /login a proxy's page instead, below /cut the first bytes."""
+
     def log_message(self, *words: object) -> None:
         """Say nothing: pip's own output is what is tested."""
+
+    def do_GET(self) -> None:
+        fault, self.path = self.path.split("/")[1], re.sub("^/(login|cut)/", "/", self.path)
+        if fault == "login" or (fault == "cut" and self.path.endswith(".whl")):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<html><form>Sign in</form></html>")
+        else:
+            super().do_GET()
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +85,14 @@ def base(tmp_path_factory) -> tuple[Path, str]:
     server.shutdown()
 
 
-def run(folder: Path, torch: str, index: str, packages: str) -> subprocess.CompletedProcess:
+def run(
+    folder: Path, torch: str, index: str, packages: str, **settings: str
+) -> subprocess.CompletedProcess:
     command = [sys.executable, folder / "requirements/install.py", folder / "environment"]
     return subprocess.run(
         [*command, torch, index, "openvino"], capture_output=True, text=True,
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PIP_INDEX_URL": packages,
-             "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "0"},
+             "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "0", **settings},
     )  # fmt: skip
 
 
@@ -105,20 +120,60 @@ def test_pytorch_is_installed_for_the_machine(base, tmp_path, case):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert said in done.stdout and done.stdout.count("\n") == bool(said)
+    assert installed(folder) == expected
+
+
+def installed(folder: Path) -> set[str]:
+    """Return names and versions of what the environment holds."""
     metadata = folder.glob("environment/lib/*/site-packages/*.dist-info/METADATA")
     fields = [
         dict(line.split(": ", 1) for line in m.read_text().splitlines()[:3]) for m in metadata
     ]
-    installed = {f"{field['Name']} {field['Version']}" for field in fields}
-    assert {one for one in installed if not one.startswith(("pip ", "setuptools "))} == expected
+    found = {f"{field['Name']} {field['Version']}" for field in fields}
+    return {one for one in found if not one.startswith(("pip ", "setuptools "))}
+
+
+@pytest.mark.slow
+def test_an_installation_that_was_cut_short_goes_on_where_it_stopped(base, tmp_path):
+    """What is installed is asked for no more; what was killed half-way is installed anew."""
+    folder = tmp_path / "project"
+    shutil.copytree(base[0], folder, symlinks=True)
+    install = folder / "requirements/install.py"
+    install.write_text(re.sub("BATCH = [0-9]+", "BATCH = 1", install.read_text()))
+    index = folder / PYPI
+    (index / "nvidia-cublas").rename(folder / "later")
+    done = run(folder, "cuda", NOWHERE, NOWHERE, PIP_FIND_LINKS=wheels_of(index))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "nvidia-cublas==13.1 (" in done.stderr and "it goes on from here" in done.stderr
+    assert installed(folder) == {"torch 2.14.1", "torchvision 0.29.2"}
+    (site,) = folder.glob("environment/lib/*/site-packages")
+    (site / "torch.py").unlink()
+    (site / "torch-2.14.1.dist-info/RECORD").unlink()
+    shutil.rmtree(index / "torchvision")
+    (folder / "later").rename(index / "nvidia-cublas")
+    done = run(folder, "cuda", NOWHERE, NOWHERE, PIP_FIND_LINKS=wheels_of(index))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert installed(folder) == CUDA_BUILDS and (site / "torch.py").exists()
+
+
+def wheels_of(index: Path) -> str:
+    return " ".join(str(folder) for folder in index.iterdir())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("torch", "said"),
-    [("gpu", "TORCH is gpu, expected auto, cpu or cuda"), ("cuda", "what is installed stays")],
+    ("torch", "packages", "settings", "said"),
+    [
+        ("gpu", NOWHERE, {}, "TORCH is gpu, expected auto, cpu or cuda"),
+        ("cuda", NOWHERE, {}, "no package index that pip asks has torch==2.14.1"),
+        ("cuda", "/login/simple/", {}, "a proxy may answer with its login page"),
+        ("cuda", "/cut/simple/", {}, "is not the file that the lock names: the download was cut"),
+        ("cuda", "simple", {}, 'The index url "simple" seems invalid'),
+        ("cuda", NOWHERE, {"PIP_FIND_LINKS": "wheels/here"}, "Location 'wheels/here' is ignored"),
+    ],
 )
-def test_what_is_missing_is_said_in_one_line(base, torch, said):
-    done = run(base[0], torch, NOWHERE, NOWHERE)
+def test_what_is_missing_is_said_in_one_line(base, torch, packages, settings, said):
+    packages = base[1] + packages if packages.startswith("/") else packages
+    done = run(base[0], torch, NOWHERE, packages, **settings)
     assert done.returncode == 1
     assert said in done.stderr and done.stderr.count("\n") == 1
