@@ -99,9 +99,9 @@ def explain(stderr: str) -> str:
         )
     if last.startswith("No matching distribution found for "):
         noticed = [line.removeprefix("WARNING: ") for line in lines if line.startswith("WARNING: ")]
-        why = noticed or ["see `pip config list`; a proxy may answer with its login page"]
+        why = noticed or ["see `pip config list`, and whether a proxy answers with its login page"]
         package = last.removeprefix("No matching distribution found for ")
-        return f"no package index that pip asks has {package} ({' '.join(dict.fromkeys(why))})"
+        return f"no package index that pip asks has {package}: {' '.join(dict.fromkeys(why))}"
     return last
 
 

@@ -144,7 +144,7 @@ def test_an_installation_that_was_cut_short_goes_on_where_it_stopped(base, tmp_p
     (index / "nvidia-cublas").rename(folder / "later")
     done = run(folder, "cuda", NOWHERE, NOWHERE, PIP_FIND_LINKS=wheels_of(index))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "nvidia-cublas==13.1 (" in done.stderr and "it goes on from here" in done.stderr
+    assert "nvidia-cublas==13.1: " in done.stderr and "it goes on from here" in done.stderr
     assert installed(folder) == {"torch 2.14.1", "torchvision 0.29.2"}
     (site,) = folder.glob("environment/lib/*/site-packages")
     (site / "torch.py").unlink()
@@ -166,7 +166,7 @@ def wheels_of(index: Path) -> str:
     [
         ("gpu", NOWHERE, {}, "TORCH is gpu, expected auto, cpu or cuda"),
         ("cuda", NOWHERE, {}, "no package index that pip asks has torch==2.14.1"),
-        ("cuda", "/login/simple/", {}, "a proxy may answer with its login page"),
+        ("cuda", "/login/simple/", {}, "whether a proxy answers with its login page"),
         ("cuda", "/cut/simple/", {}, "is not the file that the lock names: the download was cut"),
         ("cuda", "simple", {}, 'The index url "simple" seems invalid'),
         ("cuda", NOWHERE, {"PIP_FIND_LINKS": "wheels/here"}, "Location 'wheels/here' is ignored"),
