@@ -18,11 +18,12 @@ import numpy as np
 from stages.common.params import Pretrain, load_params
 from stages.common.run import progress, run_stage
 from stages.scenes.scene import draw_scene
-from stages.yolox.checkpoint import RESUME, Checkpoint, run_key
+from stages.yolox.checkpoint import checkpoint_path
 from stages.yolox.dataset import FrameDataset
-from stages.yolox.setup import start_fabric, yolox_config
+from stages.yolox.devices import start_fabric
+from stages.yolox.model import build_model
 from stages.yolox.trainer import Trainer
-from stages.yolox.weights import save
+from stages.yolox.weights import Weights
 
 SCENE_HW = (540, 960)
 VAL_SCENES = 100
@@ -32,20 +33,19 @@ LABELS = ["LP"]
 def main(out: Path) -> None:
     """Train the default model from random weights on generated scenes."""
     params = load_params()
-    model = params.model.model_copy(update={"input_hw": params.pretrain.input_hw})
-    settings = params.pretrain
+    settings, architecture = params.pretrain, params.model.architecture()
     fabric = start_fabric(settings)
-    config = yolox_config(model, settings, len(LABELS))
+    model = build_model(architecture, len(LABELS))
+    values = {name: getattr(params, name).model_dump() for name in ("model", "pretrain")}
+    checkpoint = checkpoint_path(out, values, [])
     with tempfile.TemporaryDirectory() as folder:
         train_coco = draw(Path(folder), "train", settings, settings.scenes)
         val_coco = draw(Path(folder), "val", settings, VAL_SCENES)
-        frames = FrameDataset(train_coco, Path(folder), model.input_hw, settings.cache_gb)
-        values = {name: getattr(params, name).model_dump() for name in ("model", "pretrain")}
-        checkpoint = Checkpoint(out.parent / RESUME, run_key(values, []))
-        trainer = Trainer(fabric, config, frames, settings, val_coco, params.evaluate, checkpoint)
+        frames = FrameDataset(train_coco, Path(folder), settings.input_hw, settings)
+        trainer = Trainer(fabric, model, frames, settings, val_coco, params.evaluate, checkpoint)
         state = trainer.run(log=lambda epoch, metrics: None)
-    save(out, state.best, model, LABELS)
-    checkpoint.delete()
+    Weights(state.best, architecture, LABELS, settings.input_hw).save(out)
+    checkpoint.unlink(missing_ok=True)
 
 
 def draw(folder: Path, split: str, params: Pretrain, count: int) -> dict:

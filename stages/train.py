@@ -26,12 +26,13 @@ from lightning_fabric import Fabric
 from stages.common.coco import labels_of, read_coco
 from stages.common.params import Model, Params, load_params
 from stages.common.run import run_stage
-from stages.yolox.checkpoint import RESUME, Checkpoint, run_key
+from stages.yolox.checkpoint import checkpoint_path
 from stages.yolox.dataset import FrameDataset
-from stages.yolox.model import start_from
-from stages.yolox.setup import start_fabric, with_epochs, yolox_config
+from stages.yolox.devices import start_fabric
+from stages.yolox.model import build_model, start_from
+from stages.yolox.schedule import with_epochs
 from stages.yolox.trainer import Trainer
-from stages.yolox.weights import load_weights, official_weights, save
+from stages.yolox.weights import Weights, load_weights, official_weights
 
 
 def main(
@@ -42,24 +43,24 @@ def main(
     train_coco, val_coco = read_coco(train, boxes_needed=True), read_coco(val, boxes_needed=True)
     labels = labels_of(train_coco)
     fabric = start_fabric(params.train)
-    config = yolox_config(params.model, params.train, len(labels))
+    model = build_model(params.model.architecture(), len(labels))
     with fabric.rank_zero_first(local=True):
         start = start_file(params, bundled)
-    if start and (new := start_from(config.model, start)):
+    if start and (new := start_from(model, start)):
         fabric.print(f"the pretrained weights have other classes; new: {', '.join(new)}")
-    frames = FrameDataset(
-        train_coco, dataset / "images", params.model.input_hw, params.train.cache_gb
-    )
-    steps_per_epoch = frames.steps_per_epoch(params.train.batch_size)
-    settings = with_epochs(params.train, steps_per_epoch, start == bundled)
-    checkpoint = Checkpoint(out.parent / RESUME, key_of(params, fabric, train, val, start))
-    trainer = Trainer(fabric, config, frames, settings, val_coco, params.evaluate, checkpoint)
+    frames = FrameDataset(train_coco, dataset / "images", params.model.input_hw, params.train)
+    recipe = with_epochs(params.train, len(frames), start == bundled)
+    values = {name: getattr(params, name).model_dump() for name in ("model", "train", "evaluate")}
+    values |= {"processes": fabric.world_size, "device": str(fabric.device)}
+    checkpoint = checkpoint_path(out, values, [train, val, *([start] if start else [])])
+    trainer = Trainer(fabric, model, frames, recipe, val_coco, params.evaluate, checkpoint)
     with curve_log(fabric, curves) as log:
         state = trainer.run(log)
     if fabric.is_global_zero:
-        save(out, state.best, params.model, labels)
-        save(last, state.last, params.model, labels)
-        checkpoint.delete()
+        described = params.model.architecture(), labels, params.model.input_hw
+        Weights(state.best, *described).save(out)
+        Weights(trainer.eval_model.state_dict(), *described).save(last)
+        checkpoint.unlink(missing_ok=True)
 
 
 def start_file(params: Params, bundled: Path) -> Path | None:
@@ -84,13 +85,6 @@ def has_shape_of(weights: Path, model: Model) -> bool:
     architecture = model.architecture()
     given = load_weights(weights).architecture
     return all(given[name] == architecture[name] for name in ("depth", "width", "depthwise"))
-
-
-def key_of(params: Params, fabric: Fabric, train: Path, val: Path, start: Path | None) -> str:
-    """Hash the run, as the name of its checkpoint."""
-    sections = {name: getattr(params, name).model_dump() for name in ("model", "train", "evaluate")}
-    machine = {"processes": fabric.world_size, "device": str(fabric.device)}
-    return run_key({**sections, **machine}, [train, val, *([start] if start else [])])
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from yolox.config import YoloxConfig
 
 from detector.core.boxes import letterbox
 from stages import export, ir, synthesize
@@ -90,8 +89,7 @@ def tiny_weights() -> dict:
     Batch-norm statistics and prediction biases are made up so that its scores and boxes vary.
     """
     torch.manual_seed(0)
-    config = YoloxConfig("yolox-nano", num_classes=3, **NANO)
-    model = build_model(config)
+    model = build_model(NANO, 3)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)

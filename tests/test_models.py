@@ -9,7 +9,6 @@ import onnx
 import openvino as ov
 import pytest
 import torch
-from yolox.config import YoloxConfig
 
 from detector import Detector, ModelError
 from detector.core.backend import raw_output
@@ -216,8 +215,7 @@ def test_weights_that_are_damaged_or_hold_more_than_tensors_are_refused(tmp_path
 
 
 def test_pretrained_weights_of_other_classes_give_all_but_the_class_layers(tiny_pth, tiny_weights):
-    config = YoloxConfig("x", num_classes=1, **tiny_weights["architecture"])
-    model = build_model(config)
+    model = build_model(tiny_weights["architecture"], 1)
     fresh = start_from(model, tiny_pth)
     assert len(fresh) == 6
     assert all(name.startswith("head.cls_preds.") for name in fresh)
@@ -227,8 +225,6 @@ def test_pretrained_weights_of_other_classes_give_all_but_the_class_layers(tiny_
 
 @pytest.mark.parametrize("change", [{"width": 0.375}, {"depthwise": False}, {"depth": 0.67}])
 def test_pretrained_weights_of_another_architecture_are_refused(tiny_pth, tiny_weights, change):
-    model = build_model(
-        YoloxConfig("x", num_classes=3, **{**tiny_weights["architecture"], **change})
-    )
+    model = build_model({**tiny_weights["architecture"], **change}, 3)
     with pytest.raises(UserError, match="does not fit the model"):
         start_from(model, tiny_pth)

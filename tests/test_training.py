@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,9 +20,10 @@ from conftest import ROOT
 from stages.common.coco import read_coco
 from stages.common.params import Recipe, load_params
 from stages.train import has_shape_of
-from stages.yolox.checkpoint import Checkpoint, TrainState, run_key
-from stages.yolox.dataset import AugmentedDataset, BatchSampler, FrameDataset, VisibleBoxes
-from stages.yolox.setup import ema_decay, epochs_within, shortened, step_hw, with_epochs
+from stages.yolox.budget import epochs_within
+from stages.yolox.checkpoint import TrainState, checkpoint_path
+from stages.yolox.dataset import FrameDataset, VisibleBoxes, epoch_batches
+from stages.yolox.schedule import ema_decay, shortened, step_hw, with_epochs
 from stages.yolox.weights import load_weights
 
 INPUT_HW = (64, 96)
@@ -36,7 +38,7 @@ def train_params(**changes) -> Recipe:
 
 def frames_of(data, cache_gb: float = 1) -> FrameDataset:
     coco = read_coco(data / "split/train.json")
-    return FrameDataset(coco, data / "dataset/images", INPUT_HW, cache_gb)
+    return FrameDataset(coco, data / "dataset/images", INPUT_HW, train_params(cache_gb=cache_gb))
 
 
 @pytest.fixture
@@ -60,9 +62,7 @@ def test_a_frame_handed_out_may_be_changed(frames):
 
 @pytest.mark.parametrize("mosaic", [True, False])
 def test_a_sample_is_the_same_for_its_key(frames, mosaic):
-    samples = AugmentedDataset(frames, train_params())
-    first, other = samples[(5, mosaic, 1)], samples[(6, mosaic, 1)]
-    again = samples[(5, mosaic, 1)]
+    first, other, again = (frames[(seed, mosaic, 1)] for seed in (5, 6, 5))
     assert first[0].shape == (3, *INPUT_HW)
     assert (first[0] == again[0]).all() and (first[1] == again[1]).all()
     assert (first[0] != other[0]).any()
@@ -87,22 +87,17 @@ def test_batches_do_not_depend_on_the_number_of_workers(tiny_dataset, workers):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("frame_count", "batch_size"), [(30, 6), (7, 4), (3, 8), (1, 2), (8, 4)])
-def test_an_epoch_shows_every_frame_in_full_batches(frames, frame_count, batch_size):
-    frames.paths = frames.paths[:1] * frame_count
+@pytest.mark.parametrize(("count", "batch_size"), [(30, 6), (7, 4), (3, 8), (1, 2), (8, 4)])
+def test_an_epoch_shows_every_frame_in_full_batches(count, batch_size):
     params = train_params(max_epoch=2, no_aug_epochs=1, batch_size=batch_size)
-    sampler = BatchSampler(frames, params, 0, 1, 0)
-    batches = list(sampler)
-    assert len(batches) == len(sampler) == 2 * math.ceil(frame_count / batch_size)
-    assert {len(batch) for batch in batches} == {batch_size}
-    half = len(batches) // 2
-    for epoch, mosaic in ((batches[:half], True), (batches[half:], False)):
-        assert {index for batch in epoch for _, _, index in batch} == set(range(frame_count))
-        assert {flag for batch in epoch for _, flag, _ in batch} == {mosaic}
-    assert list(BatchSampler(frames, params, 0, 1, 1)) == batches[half:]
-    shares = [BatchSampler(frames, params, rank, 2, 0) for rank in (0, 1)]
-    for batch, first, second in zip(batches, *shares, strict=True):
-        assert sorted(batch) == sorted(first + second)
+    epochs = [epoch_batches(count, epoch, params) for epoch in (0, 1)]
+    for batches, mosaic in zip(epochs, (True, False), strict=True):
+        assert [len(batch) for batch in batches] == [batch_size] * math.ceil(count / batch_size)
+        keys = [key for batch in batches for key in batch]
+        assert {index for _, _, index in keys} == set(range(count))
+        assert {flag for _, flag, _ in keys} == {mosaic}
+        assert len({seed for seed, _, _ in keys}) == len(keys)
+    assert epochs[0] != epochs[1]
 
 
 @pytest.mark.parametrize("steps", [10, 750, 100_000])
@@ -149,7 +144,7 @@ def test_the_stage_writes_weights_and_curves_and_the_same_ones_again(
         assert done.returncode == 0, done.stderr
     weights, again = load_weights(first / "yolox.pth"), load_weights(second / "yolox.pth")
     assert (weights.labels, weights.input_hw) == (["a b", "c", "ü"], (64, 96))
-    assert all(torch.equal(value, again.state[name]) for name, value in weights.state.items())
+    assert all(torch.equal(value, again.model[name]) for name, value in weights.model.items())
     with (first / "curves/plots/metrics/val/AP.tsv").open() as lines:
         assert [row["step"] for row in csv.DictReader(lines, delimiter="\t")] == ["2", "3"]
     curves = {p.relative_to(first / "curves/plots/metrics").as_posix()
@@ -176,30 +171,34 @@ def test_bundled_weights_are_taken_for_models_of_their_shape(model, fit):
 def test_weights_that_a_killed_run_ends_with_are_those_of_an_undisturbed_one(
     run_stage, start_stage, tiny_dataset, tmp_path
 ):
-    folders = {name: tmp_path / name for name in ("calm", "killed")}
-    for folder in folders.values():
+    calm, killed, damaged = (tmp_path / name for name in ("calm", "killed", "damaged"))
+    for folder in (calm, killed):
         prepare(folder, max_epoch=20, no_aug_epochs=2, eval_interval=1)
-    assert run_stage("train", *arguments(tiny_dataset), cwd=folders["calm"]).returncode == 0
-    resume = folders["killed"] / ".resume"
+    assert run_stage("train", *arguments(tiny_dataset), cwd=calm).returncode == 0
+    resume = killed / ".resume"
     for _ in range(2):
         before = written_ns(resume)
-        process = start_stage("train", *arguments(tiny_dataset), cwd=folders["killed"])
+        process = start_stage("train", *arguments(tiny_dataset), cwd=killed)
         while process.poll() is None and written_ns(resume) == before:
             time.sleep(0.001)
         process.kill()
         assert process.wait() == -signal.SIGKILL
-    assert not (folders["killed"] / "yolox.pth").exists()
-    done = run_stage("train", *arguments(tiny_dataset), cwd=folders["killed"])
-    assert "goes on after epoch" in done.stdout
-    for name in ("yolox.pth", "last.pth"):
-        calm, killed = (load_weights(folder / name).state for folder in folders.values())
-        assert all(torch.equal(value, killed[key]) for key, value in calm.items())
-    assert not list(resume.iterdir())
-    curves = [
-        {p.relative_to(folder): p.read_text() for p in (folder / "curves").rglob("*.tsv")}
-        for folder in folders.values()
-    ]
-    assert curves[0] == curves[1]
+    assert not (killed / "yolox.pth").exists()
+    shutil.copytree(killed, damaged)
+    (checkpoint,) = damaged.glob(".resume/*.ckpt")
+    os.truncate(checkpoint, checkpoint.stat().st_size // 2)
+    for folder, goes_on in ((killed, True), (damaged, False)):
+        done = run_stage("train", *arguments(tiny_dataset), cwd=folder)
+        assert ("goes on after epoch" in done.stdout) == goes_on
+        for name in ("yolox.pth", "last.pth"):
+            expected, found = (load_weights(path / name).model for path in (calm, folder))
+            assert all(torch.equal(value, found[key]) for key, value in expected.items())
+        assert not list(folder.glob(".resume/*"))
+        expected, found = (
+            {p.relative_to(path): p.read_text() for p in (path / "curves").rglob("*.tsv")}
+            for path in (calm, folder)
+        )
+        assert found == expected
 
 
 def written_ns(resume) -> list[int]:
@@ -210,23 +209,13 @@ def written_ns(resume) -> list[int]:
 def test_other_parameters_or_data_do_not_go_on(tmp_path, tiny_dataset):
     train = tmp_path / "train.json"
     train.write_bytes((tiny_dataset / "split/train.json").read_bytes())
-    key = run_key({"lr": 1}, [train])
-    assert key == run_key({"lr": 1}, [train])
-    assert key != run_key({"lr": 2}, [train])
+    out = tmp_path / "yolox.pth"
+    path = checkpoint_path(out, {"lr": 1}, [train])
+    assert path.parent == tmp_path / ".resume"
+    assert path == checkpoint_path(out, {"lr": 1}, [train])
+    assert path != checkpoint_path(out, {"lr": 2}, [train])
     train.write_bytes(train.read_bytes().replace(b"40,", b"41,"))
-    assert key != run_key({"lr": 1}, [train])
-
-
-@pytest.mark.parametrize("damage", [b"", b"x" * 99, None])
-def test_an_unreadable_checkpoint_is_no_checkpoint(tmp_path, damage):
-    checkpoint = Checkpoint(tmp_path, "key")
-    checkpoint.save({"record": {"history": [{"lr": 0.1}]}})
-    assert checkpoint.load() == {"record": {"history": [{"lr": 0.1}]}}
-    data = checkpoint.path.read_bytes()
-    checkpoint.path.write_bytes(data[: len(data) // 2] if damage is None else damage)
-    assert checkpoint.load() is None
-    checkpoint.delete()
-    assert checkpoint.load() is None
+    assert path != checkpoint_path(out, {"lr": 1}, [train])
 
 
 @pytest.mark.parametrize(
@@ -243,9 +232,8 @@ def test_patience_counts_epochs_since_the_best(aps, patience, stops):
     state, found = TrainState(len(aps)), []
     for epoch, ap in enumerate(aps, 1):
         evaluated = {} if ap is None else {"val/AP": ap}
-        weights = {"epoch": torch.tensor(epoch)}
-        state.add({"loss/total": 1.0, **evaluated}, weights, patience)
-        found.append(state.stopped)
+        state.add({"loss/total": 1.0, **evaluated}, {"epoch": torch.tensor(epoch)})
+        found.append(state.is_stalled(patience))
     assert found == stops
     assert state.best == {"epoch": state.best_epoch}
 
@@ -258,12 +246,12 @@ def test_a_run_without_progress_stops_early(run_stage, tiny_dataset, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("steps_per_epoch", "bundled", "epochs"),
-    [(4, False, 100), (50, False, 20), (10, False, 40), (1, False, 100), (4, True, 30)],
+    ("images", "bundled", "epochs"),
+    [(30, False, 100), (400, False, 20), (80, False, 40), (1, False, 100), (30, True, 30)],
 )
-def test_auto_epochs_make_runs_of_about_the_same_length(steps_per_epoch, bundled, epochs):
-    assert with_epochs(train_params(), steps_per_epoch, bundled).max_epoch == epochs
-    assert with_epochs(train_params(max_epoch=7), steps_per_epoch, bundled).max_epoch == 7
+def test_auto_epochs_make_runs_of_about_the_same_length(images, bundled, epochs):
+    assert with_epochs(train_params(), images, bundled).max_epoch == epochs
+    assert with_epochs(train_params(max_epoch=7), images, bundled).max_epoch == 7
 
 
 @pytest.mark.parametrize(
@@ -289,7 +277,7 @@ def test_a_budget_lowers_the_epochs_and_trains_the_same_weights(run_stage, tiny_
     )
     assert "train.max_minutes 1e-06: 1 of 9 epochs" in done.stdout, done.stderr
     train(run_stage, tiny_dataset, tmp_path / "one", max_epoch=1, **changes)
-    budget, one = (load_weights(tmp_path / name / "last.pth").state for name in ("budget", "one"))
+    budget, one = (load_weights(tmp_path / name / "last.pth").model for name in ("budget", "one"))
     assert all(torch.equal(value, budget[name]) for name, value in one.items())
 
 

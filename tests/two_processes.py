@@ -6,14 +6,13 @@ Batch-norm statistics are frozen, since those of half a batch are others than of
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from stages.common.coco import read_coco
 from stages.common.params import load_params
-from stages.yolox.checkpoint import Checkpoint
-from stages.yolox.dataset import AugmentedDataset, BatchSampler, FrameDataset
-from stages.yolox.setup import start_fabric, yolox_config
+from stages.yolox.dataset import FrameDataset
+from stages.yolox.devices import start_fabric
+from stages.yolox.model import build_model
 from stages.yolox.trainer import Trainer
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
@@ -26,24 +25,16 @@ def main(data: Path, out: Path) -> None:
     content = load_params(PARAMS)
     params = content.train.model_copy(update=changes)
     fabric = start_fabric(params)
-    model = content.model.model_copy(update={"input_hw": (64, 96)})
-    config = yolox_config(model, params, 3)
+    model = build_model(content.model.architecture(), 3)
     coco = read_coco(data / "split/train.json")
-    frames = FrameDataset(coco, data / "dataset/images", (64, 96), 1)
-    checkpoint = Checkpoint(out.parent, "unused")
-    trainer = Trainer(fabric, config, frames, params, coco, content.evaluate, checkpoint)
+    frames = FrameDataset(coco, data / "dataset/images", (64, 96), params)
+    trainer = Trainer(fabric, model, frames, params, coco, content.evaluate, out.parent / "unused")
     for module in trainer.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
     trainer.optimizer.step = lambda: None
     trainer.optimizer.zero_grad = lambda: None
-    sampler = BatchSampler(frames, params, fabric.global_rank, fabric.world_size, 0)
-    keys = next(iter(sampler))
-    batch = [AugmentedDataset(frames, params)[key] for key in keys]
-    images, targets = (
-        torch.from_numpy(np.stack(part)) for part in list(zip(*batch, strict=True))[:2]
-    )
-    losses = trainer.step(0, 1, images, targets, [key[2] for key in keys])
+    losses = trainer.step(0, 1, *next(trainer.batches()))
     gradient = torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
     if fabric.is_global_zero:
         torch.save({"losses": losses, "gradient": gradient}, out)

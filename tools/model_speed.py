@@ -15,7 +15,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from yolox.config import YoloxConfig
 
 from detector import Detector
 from detector.core.boxes import letterbox
@@ -29,6 +28,7 @@ from stages.ingest import __main__ as ingest
 from stages.quantize import __main__ as quantize
 from stages.split import __main__ as split
 from stages.yolox.model import build_model, load_for_timing, timing_thread
+from stages.yolox.weights import Weights
 from tools.params_file import write_params
 
 SLICE_SECONDS = 1.0  # of one measurement within a round
@@ -76,15 +76,10 @@ def write_models(name: str, source: Path) -> None:
         split.main(dataset / "annotations.json", Path("split"), Path("data.json"))
     model = load_params().model
     torch.manual_seed(0)
-    net = build_model(YoloxConfig(model.name, num_classes=1, **model.architecture()))
-    weights = {
-        "model": net.state_dict(),
-        "architecture": model.architecture(),
-        "labels": ["LP"],
-        "input_hw": list(model.input_hw),
-    }
+    architecture = model.architecture()
     folder.mkdir(exist_ok=True)
-    torch.save(weights, folder / "yolox.pth")
+    state = build_model(architecture, 1).state_dict()
+    Weights(state, architecture, ["LP"], model.input_hw).save(folder / "yolox.pth")
     export.main(folder / "yolox.pth", val, dataset, folder / "yolox.onnx")
     ir.main(folder / "yolox.onnx", val, dataset, folder / "ir")
     calibration = Path("split/calibration.json")

@@ -10,13 +10,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
-from stages.common.files import atomic_path
-from stages.common.run import UserError
-from stages.yolox.weights import read_tensors
-
-RESUME = ".resume"  # the folder beside the weights
+FOLDER = ".resume"  # beside the weights
 SOURCES = (
     "stages/train.py", "stages/pretrain.py", "stages/yolox", "stages/scenes", "stages/common",
     "detector/core", "requirements/openvino.txt",
@@ -29,42 +23,42 @@ class TrainState:
 
     Attributes:
         max_epoch: epochs of the run, which `train.max_minutes` may have lowered.
-        history: the metrics of each epoch by name.
-        best_ap, best_epoch: of the evaluation with the highest AP on the val images.
-        best: the state dict of that epoch.
-        last: the state dict at the end, empty before.
+        history: the metrics of each epoch by name, with "val/AP" where it was evaluated.
+        best: the state dict of the epoch with the highest AP on the val images.
         seconds: duration of all epochs, evaluations included.
         waited_s: how much of it the loop waited for data.
-        stopped: True once `train.patience` has ended the run.
     """
 
     max_epoch: int
     history: list[dict[str, float]] = field(default_factory=list)
-    best_ap: float = -1.0
-    best_epoch: int = 0
     best: dict = field(default_factory=dict)
-    last: dict = field(default_factory=dict)
     seconds: float = 0.0
     waited_s: float = 0.0
-    stopped: bool = False
 
     @property
     def epoch(self) -> int:
         return len(self.history)
 
-    def add(self, metrics: dict[str, float], state_dict: dict, patience: int) -> None:
-        """Add the metrics of an epoch; keep its weights if they are the best so far.
+    @property
+    def best_ap(self) -> float:
+        """-1 before the first evaluation."""
+        return max((metrics.get("val/AP", -1.0) for metrics in self.history), default=-1.0)
 
-        Args:
-            metrics: with "val/AP" if the epoch was evaluated.
-            state_dict: the weights of the epoch, cloned only to be kept.
-            patience: epochs without a better AP that end the run; 0 never does.
-        """
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch with the highest AP, counted from 1; 0 before the first evaluation."""
+        aps = [metrics.get("val/AP") for metrics in self.history]
+        return aps.index(self.best_ap) + 1 if self.best_ap in aps else 0
+
+    def add(self, metrics: dict[str, float], state_dict: dict) -> None:
+        """Add the metrics of an epoch; clone its weights if they are the best so far."""
         self.history.append(metrics)
-        if metrics.get("val/AP", -1.0) > self.best_ap:
-            self.best_ap, self.best_epoch = metrics["val/AP"], self.epoch
-            self.best = clone(state_dict)
-        self.stopped = bool(patience) and self.epoch - max(self.best_epoch, 1) >= patience
+        if self.best_epoch == self.epoch:
+            self.best = {name: value.clone() for name, value in state_dict.items()}
+
+    def is_stalled(self, patience: int) -> bool:
+        """Return True after so many epochs without a better AP; a patience of 0 has no end."""
+        return bool(patience) and self.epoch - max(self.best_epoch, 1) >= patience
 
     def format_epoch(self) -> str:
         """Format the last epoch as one line."""
@@ -77,7 +71,7 @@ class TrainState:
     def format_summary(self, images_per_epoch: int) -> str:
         """Format the line that ends a run."""
         seconds, images = max(self.seconds, 1e-9), self.epoch * images_per_epoch
-        early = f", stopped early after epoch {self.epoch}" if self.stopped else ""
+        early = f", stopped early after epoch {self.epoch}" if self.epoch < self.max_epoch else ""
         return (
             f"trained {self.seconds:.0f} s, {images / seconds:.1f} images/s, "
             f"{100 * self.waited_s / seconds:.0f} % of it waiting for data, "
@@ -85,41 +79,11 @@ class TrainState:
         )
 
 
-def clone(state_dict: dict) -> dict:
-    return {name: value.clone() for name, value in state_dict.items()}
-
-
-class Checkpoint:
-    """The file of one run.
+def checkpoint_path(out: Path, values: dict, files: list[Path]) -> Path:
+    """Name the checkpoint of a run by a hash of everything that the run depends on.
 
     Args:
-        folder: where checkpoints are kept.
-        key: `run_key` of the run.
-    """
-
-    def __init__(self, folder: Path, key: str):
-        self.path = folder / f"{key}.ckpt"
-
-    def save(self, state: dict) -> None:
-        """Replace the state of the epoch before; tensors and plain values only."""
-        with atomic_path(self.path) as tmp:
-            torch.save(state, tmp)
-
-    def load(self) -> dict | None:
-        """Return the state after the last whole epoch; None if there is none that is readable."""
-        try:
-            return read_tensors(self.path)
-        except UserError:
-            return None
-
-    def delete(self) -> None:
-        self.path.unlink(missing_ok=True)
-
-
-def run_key(values: dict, files: list[Path]) -> str:
-    """Hash everything that a run depends on.
-
-    Args:
+        out: the weights that it will write.
         values: parameters and the like, as JSON can write them.
         files: lists of data and weights to start from; the images' hashes are in the lists.
     """
@@ -129,4 +93,4 @@ def run_key(values: dict, files: list[Path]) -> str:
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for path in (*files, *code):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:20]
+    return out.parent / FOLDER / f"{digest.hexdigest()[:20]}.ckpt"

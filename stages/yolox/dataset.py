@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 from yolox.data import MosaicDetection, TrainTransform
 
 from detector.core.boxes import fitted_hw, letterbox_scale
@@ -24,19 +24,21 @@ AUGMENTATION = (
     "degrees", "translate", "mosaic_scale", "mixup_scale", "shear", "enable_mixup", "mosaic_prob",
     "mixup_prob",
 )  # fmt: skip
+Key = tuple[int, bool, int]  # of a sample: random seed, mosaic or not, index of the frame
 
 
-class FrameDataset:
-    """Resized frames and their boxes, with the methods that MosaicDetection calls.
+class FrameDataset(Dataset):
+    """Resized frames and their boxes, and the augmented samples that are made of them.
 
     Args:
         coco: the images and boxes, as `read_coco` returns them.
         images_dir: the folder that the file names are relative to.
         input_hw: frames are scaled to fit this height and width.
-        cache_gb: resized frames beyond so many GB (10**9 bytes) are decoded again each time.
+        params: augmentation, and `cache_gb`: resized frames beyond so many GB (10**9 bytes) are
+            decoded again each time.
     """
 
-    def __init__(self, coco: dict, images_dir: Path, input_hw: tuple[int, int], cache_gb: float):
+    def __init__(self, coco: dict, images_dir: Path, input_hw: tuple[int, int], params: Recipe):
         self.images_dir, self.input_dim = images_dir, input_hw
         self.paths = [images_dir / image["file_name"] for image in coco["images"]]
         boxes = boxes_of(coco)
@@ -45,20 +47,23 @@ class FrameDataset:
             scale = letterbox_scale((image["height"], image["width"]), input_hw)
             self.labels.append(boxes[image["id"]] * np.array([scale] * 4 + [1], np.float32))
         self.cached: list[np.ndarray] = []
-        free_bytes = cache_gb * 1e9
+        free_bytes = params.cache_gb * 1e9
         for path in self.paths:
             if free_bytes <= 0:
                 break
-            self.cached.append(self.resized(path))
+            self.cached.append(self.read_resized(path))
             free_bytes -= self.cached[-1].nbytes
+        self.augmented = MosaicDetection(  # calls the four methods below
+            self,
+            img_size=input_hw,
+            preproc=VisibleBoxes(MAX_BOXES, params.flip_prob, params.hsv_prob),
+            **{name: getattr(params, name) for name in AUGMENTATION},
+        )
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def steps_per_epoch(self, batch_size: int) -> int:
-        return -(-len(self) // batch_size)
-
-    def resized(self, path: Path) -> np.ndarray:
+    def read_resized(self, path: Path) -> np.ndarray:
         image_bgr = read_image(path)
         new_hw = fitted_hw(image_bgr.shape[:2], self.input_dim)
         return cv2.resize(image_bgr, new_hw[::-1], interpolation=cv2.INTER_LINEAR)
@@ -70,8 +75,19 @@ class FrameDataset:
     def pull_item(self, index: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int], int]:
         """Return the resized frame, its boxes as `load_anno`, its size and its index."""
         cached = index < len(self.cached)
-        image_bgr = self.cached[index].copy() if cached else self.resized(self.paths[index])
+        image_bgr = self.cached[index].copy() if cached else self.read_resized(self.paths[index])
         return image_bgr, self.load_anno(index), image_bgr.shape[:2], index
+
+    def __getitem__(self, key: Key) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return image float32 [3, *input_hw], boxes float32 [MAX_BOXES, 5], the frame's index.
+
+        A box is class index, center x, center y, width, height, in pixels of the input.
+        """
+        seed, mosaic, index = key
+        random.seed(seed)
+        np.random.seed(seed)
+        image, labels, _, _ = self.augmented[(mosaic, index)]
+        return image, labels, index
 
 
 class VisibleBoxes(TrainTransform):
@@ -86,76 +102,46 @@ class VisibleBoxes(TrainTransform):
         return super().__call__(image, targets[(sides > SMALLEST_SIDE_PX).all(axis=1)], input_dim)
 
 
-class AugmentedDataset(Dataset):
-    """Augmented samples by key (seed, mosaic, index), as `BatchSampler` yields them."""
+def epoch_batches(count: int, epoch: int, params: Recipe) -> list[list[Key]]:
+    """Shuffle the frames of an epoch, counted from 0, into batches of sample keys.
 
-    def __init__(self, frames: FrameDataset, params: Recipe):
-        self.augmented = MosaicDetection(
-            frames,
-            img_size=frames.input_dim,
-            preproc=VisibleBoxes(MAX_BOXES, params.flip_prob, params.hsv_prob),
-            **{name: getattr(params, name) for name in AUGMENTATION},
-        )
-
-    def __getitem__(self, key: tuple[int, bool, int]) -> tuple[np.ndarray, np.ndarray, int]:
-        """Return image float32 [3, *input_hw], boxes float32 [MAX_BOXES, 5], the frame's index.
-
-        A box is class index, center x, center y, width, height, in pixels of the input.
-        """
-        seed, mosaic, index = key
-        random.seed(seed)
-        np.random.seed(seed)
-        image, labels, _, _ = self.augmented[(mosaic, index)]
-        return image, labels, index
+    The last batch is filled up with the first frames: a batch of one has no statistics.
+    """
+    rng = np.random.default_rng([params.seed, epoch])
+    mosaic = epoch < params.max_epoch - params.no_aug_epochs
+    order = rng.permutation(count).tolist()
+    order += [order[i % count] for i in range(-count % params.batch_size)]
+    seeds = rng.integers(2**31, size=len(order)).tolist()
+    keys = [(seed, mosaic, index) for seed, index in zip(seeds, order, strict=True)]
+    starts = range(0, len(keys), params.batch_size)
+    return [keys[start : start + params.batch_size] for start in starts]
 
 
-class BatchSampler(Sampler):
-    """Batches of sample keys of all epochs that are left, in one stream: workers never idle.
+def load_batches(
+    dataset: FrameDataset, params: Recipe, rank: int = 0, world_size: int = 1, done_epochs: int = 0
+) -> Iterator:
+    """Load the batches of all epochs that are left in one stream, so that workers never idle.
 
     Each process takes its share of every global batch: the samples of a step do not depend on
     the number of processes.
-    """
-
-    def __init__(
-        self, frames: FrameDataset, params: Recipe, rank: int, world_size: int, done_epochs: int
-    ):
-        self.frames, self.params, self.rank, self.world_size = frames, params, rank, world_size
-        self.epochs = range(done_epochs, params.max_epoch)
-
-    def __len__(self) -> int:
-        return len(self.epochs) * self.frames.steps_per_epoch(self.params.batch_size)
-
-    def __iter__(self) -> Iterator[list[tuple[int, bool, int]]]:
-        batch_size = self.params.batch_size
-        for epoch in self.epochs:
-            rng = np.random.default_rng([self.params.seed, epoch])
-            mosaic = epoch < self.params.max_epoch - self.params.no_aug_epochs
-            order = rng.permutation(len(self.frames)).tolist()
-            # The last batch is filled up with the first frames: a batch of one has no statistics.
-            missing = -len(order) % batch_size
-            order += [order[i % len(order)] for i in range(missing)]
-            seeds = rng.integers(2**31, size=len(order)).tolist()
-            keys = [(seed, mosaic, index) for seed, index in zip(seeds, order, strict=True)]
-            for start in range(0, len(keys), batch_size):
-                yield keys[start : start + batch_size][self.rank :: self.world_size]
-
-
-def sample_loader(
-    frames: FrameDataset, params: Recipe, rank: int = 0, world_size: int = 1, done_epochs: int = 0
-) -> DataLoader:
-    """Load the batches of the epochs that are left.
 
     Yields:
         float32 [n, 3, *input_hw], float32 [n, MAX_BOXES, 5], indices [n].
     """
-    return DataLoader(
-        AugmentedDataset(frames, params),
-        batch_sampler=BatchSampler(frames, params, rank, world_size, done_epochs),
+    keys = (
+        batch[rank::world_size]
+        for epoch in range(done_epochs, params.max_epoch)
+        for batch in epoch_batches(len(dataset), epoch, params)
+    )
+    loader = DataLoader(
+        dataset,
+        batch_sampler=keys,
         # torch's threads are this process's share of the cores, see start_fabric.
         num_workers=max(1, torch.get_num_threads() // 2),
         worker_init_fn=init_worker,
         pin_memory=torch.cuda.is_available(),
     )
+    return iter(loader)
 
 
 def init_worker(worker: int) -> None:

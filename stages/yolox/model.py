@@ -18,6 +18,7 @@ from yolox.models.network_blocks import BaseConv
 
 from detector.core.backend import FunctionRequest
 from detector.core.boxes import STRIDES, as_blob
+from stages.common.params import Recipe
 from stages.common.run import UserError
 from stages.yolox.weights import Weights, load_weights, read_pth
 
@@ -35,12 +36,13 @@ class Head(YoloxHead):
         return super().get_output_and_grid(output, k, stride, output.type())
 
 
-def build_model(config: YoloxConfig) -> YoloxModule:
-    """Initialize a model in training mode; it becomes `config.model`."""
+def build_model(architecture: dict, classes: int) -> YoloxModule:
+    """Initialize a model in training mode from its depth, width, depthwise and act."""
+    config = YoloxConfig("yolox", num_classes=classes, **architecture)
     common = {"in_channels": CHANNELS, "depthwise": config.depthwise, "act": config.act}
     backbone = YoloPafpn(config.depth, config.width, **common)
-    config.model = YoloxModule(backbone, Head(config.num_classes, config.width, **common))
-    return config.get_model()
+    config.model = YoloxModule(backbone, Head(classes, config.width, **common))
+    return config.get_model()  # sets the constants of batch norms and the biases of the head
 
 
 def start_from(model: YoloxModule, path: Path) -> list[str]:
@@ -53,12 +55,10 @@ def start_from(model: YoloxModule, path: Path) -> list[str]:
         UserError: the weights are unreadable or of another architecture.
     """
     state, own = read_pth(path)["model"], model.state_dict()
-    other_classes = [
-        name
-        for name in own
-        if name.startswith("head.cls_preds.") and own[name].shape != shape_of(state, name)
-    ]
-    differing = [n for n in own if n not in other_classes and own[n].shape != shape_of(state, n)]
+    shapes = {name: value.shape for name, value in state.items()}
+    unlike = [name for name, value in own.items() if shapes.get(name) != value.shape]
+    other_classes = [name for name in unlike if name.startswith("head.cls_preds.")]
+    differing = [name for name in unlike if name not in other_classes]
     unknown = sorted(set(state) - set(own))
     if differing or unknown:
         raise UserError(
@@ -66,21 +66,28 @@ def start_from(model: YoloxModule, path: Path) -> list[str]:
             f"of another shape, {len(unknown)} are unknown, first {(differing + unknown)[0]}; "
             "set model.name, depth, width and depthwise to those of the weights"
         )
-    model.load_state_dict({**own, **{n: state[n] for n in own if n not in other_classes}})
+    model.load_state_dict({n: state[n] for n in own if n not in other_classes}, strict=False)
     return other_classes
-
-
-def shape_of(state: dict, name: str) -> torch.Size | None:
-    return state[name].shape if name in state else None
 
 
 def eval_model(weights: Weights) -> YoloxModule:
     """Build the trained model in eval mode; its output [1, anchors, 5 + classes] is not decoded."""
-    config = YoloxConfig("yolox", num_classes=len(weights.labels), **weights.architecture)
-    model = build_model(config)
-    model.load_state_dict(weights.state)
+    model = build_model(weights.architecture, len(weights.labels))
+    model.load_state_dict(weights.model)
     model.head.decode_in_inference = False
     return model.eval()
+
+
+def make_optimizer(model: YoloxModule, params: Recipe) -> torch.optim.Optimizer:
+    """Make YOLOX's SGD, or AdamW; neither decays biases and batch-norm scales."""
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+    decay = params.weight_decay
+    if params.optimizer == "sgd":
+        momentum = params.momentum
+        return torch.optim.SGD(groups, momentum=momentum, nesterov=True, weight_decay=decay)
+    return torch.optim.AdamW(groups, weight_decay=decay)
 
 
 class WithDecoder(torch.nn.Module):

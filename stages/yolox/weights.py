@@ -8,7 +8,7 @@ import hashlib
 import os
 import socket
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -16,7 +16,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from stages.common.files import atomic_path
-from stages.common.params import Model
 from stages.common.run import UserError
 
 RELEASE = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/"
@@ -34,19 +33,25 @@ TIMEOUT_S = 30
 
 @dataclass(frozen=True)
 class Weights:
-    """The content of models/yolox.pth.
+    """The content of models/yolox.pth, under these keys.
 
     Attributes:
+        model: the state dict, names as in `yolox`.
         architecture: depth, width, depthwise, act.
         labels: class names in the order of the class indices.
         input_hw: height and width that the model was trained for.
-        state: the state dict, names as in `yolox`.
     """
 
+    model: dict
     architecture: dict
     labels: list[str]
     input_hw: tuple[int, int]
-    state: dict
+
+    def save(self, out: Path) -> None:
+        """Write tensors and plain values only, so that the file loads with weights_only=True."""
+        state = {name: tensor.cpu().contiguous() for name, tensor in self.model.items()}
+        with atomic_path(out) as tmp:
+            torch.save({**vars(self), "model": state, "input_hw": list(self.input_hw)}, tmp)
 
 
 def load_weights(path: Path) -> Weights:
@@ -58,21 +63,8 @@ def load_weights(path: Path) -> Weights:
     content = read_pth(path)
     if not {"architecture", "labels", "input_hw"} <= set(content):
         raise UserError(f"{path} was not written by `train`; run `dvc repro train`")
-    return Weights(
-        content["architecture"], content["labels"], tuple(content["input_hw"]), content["model"]
-    )
-
-
-def save(out: Path, state: dict, model: Model, labels: list[str]) -> None:
-    """Write tensors and plain values only, so that the file loads with weights_only=True."""
-    content = {
-        "model": {name: tensor.cpu().contiguous() for name, tensor in state.items()},
-        "architecture": model.architecture(),
-        "labels": labels,
-        "input_hw": list(model.input_hw),
-    }
-    with atomic_path(out) as tmp:
-        torch.save(content, tmp)
+    content = {field.name: content[field.name] for field in fields(Weights)}
+    return Weights(**{**content, "input_hw": tuple(content["input_hw"])})
 
 
 def read_pth(path: Path) -> dict:
