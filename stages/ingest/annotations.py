@@ -9,9 +9,11 @@ from collections import defaultdict
 from stages.common.params import Ingest
 from stages.common.run import UserError
 from stages.ingest.boxes import Image, read_box
+from stages.ingest.conventions import check_convention
 from stages.ingest.findings import Findings, quote
 from stages.ingest.layout import INSTANCES, annotation_files, no_annotations
 from stages.ingest.schema import (
+    Annotation,
     Category,
     Coco,
     ImageEntry,
@@ -161,12 +163,21 @@ def read_boxes(
     images: dict[int, Image | None],
     findings: Findings,
 ) -> None:
-    """Add the box of each annotation to its image."""
+    """Add the box of each annotation to its image.
+
+    Raises:
+        UserError: most boxes only make sense in another convention.
+    """
     ids = {"image_id": images, "category_id": names}
+    found: dict[int, tuple[Annotation, Image]] = {}
     for annotation_id, entry in entries(file, "annotation", values, findings):
         with findings.collect(file, annotation=annotation_id):
             annotation = checked_annotation(entry, ids)
             if image := images[annotation.image_id]:
-                label = names[annotation.category_id]
-                box = read_box(annotation, annotation_id, label, image, findings)
-                image.boxes += [box] if box else []
+                found[annotation_id] = annotation, image
+    check_convention(list(found.values()))
+    for annotation_id, (annotation, image) in found.items():
+        with findings.collect(file, annotation=annotation_id):
+            label = names[annotation.category_id]
+            box = read_box(annotation, annotation_id, label, image, findings)
+            image.boxes += [box] if box else []
