@@ -18,7 +18,6 @@ from stages.split.__main__ import main
 from stages.split.calibration_order import calibration_order
 from stages.split.groups import (
     MAX_BITS,
-    SPLITS,
     TOLERANCE,
     assign_splits,
     cluster,
@@ -28,9 +27,9 @@ from stages.split.groups import (
     position,
     shares_of,
     split_groups,
-    splits_of_subsets,
 )
 from stages.split.split_report import count_crossing
+from stages.split.subsets import SPLITS, splits_of_subsets
 from tools.params_file import write_params
 
 

@@ -11,7 +11,7 @@ that a numbered name belongs to.
 """
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -20,7 +20,29 @@ from stages.common.files import read_json
 from stages.common.run import UserError
 
 MAX_BOXES = 120  # of a training sample; a mosaic of four crowded images has more
-LAST_NUMBER = re.compile(r"\d+(?=\D*$)")  # of a name's stem: what frames of one series differ in
+LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
+# What tools add to the stem of a frame's name, in the order in which it is removed.
+ADDED = (
+    r"_(jpe?g|png|bmp|webp|tiff?)\.rf\.\w+$",  # Roboflow: a hash of its version
+    r"^(?=\d*[a-f])[0-9a-f]{8}-(?=.)",  # Label Studio: a part of a UUID
+    r"(?<=frame_\d{6})_\d+$",  # CVAT: the number of another video with frames of the same names
+)
+
+
+def series_of(path: str) -> tuple[str, int | None]:
+    """Tell what the frames of one video have in common from what they differ in.
+
+    Returns:
+        The path without suffix and without what tools add, with `#` for the last number of its
+        name; and that number, None if there is none.
+    """
+    name = PurePosixPath(path)
+    stem = name.stem
+    for added in ADDED:
+        stem = re.sub(added, "", stem, flags=re.IGNORECASE)
+    match = LAST_NUMBER.search(stem)
+    series = stem[: match.start()] + "#" + stem[match.end() :] if match else stem
+    return str(name.with_name(series)), int(match[0]) if match else None
 
 
 def read_coco(path: Path, boxes_needed: bool = False) -> dict:

@@ -108,6 +108,7 @@ class Split(Section):
     test: Annotated[Number, Field(ge=0, lt=1)]
     seed: Count
     use_subsets: bool
+    subsets: dict[Annotated[str, Field(min_length=1)], Literal["train", "val", "test"]]
     group_by: Annotated[str, AfterValidator(pattern)]
     block: AtLeastOne
 

@@ -1,10 +1,10 @@
 """Write annotations.json and report.json, and warn of what is probably not meant."""
 
 from collections import Counter, defaultdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from statistics import median
 
-from stages.common.coco import LAST_NUMBER, MAX_BOXES
+from stages.common.coco import MAX_BOXES, series_of
 from stages.common.files import write_json
 from stages.ingest.boxes import Box, Image
 from stages.ingest.findings import Findings, in_order, quote
@@ -41,7 +41,7 @@ def clean_coco(labels: list[str], images: list[Image]) -> dict:
     ranked = sorted(images, key=lambda image: (image.subset, image.file_name))
     for image_id, image in enumerate(ranked, 1):
         copied = {key: getattr(image, key) for key in COPIED}
-        coco["images"].append({"id": image_id, **copied, "group": group_of(image.path)})
+        coco["images"].append({"id": image_id, **copied, "group": series_of(image.path)[0]})
         for box in image.boxes:
             coco["annotations"].append(
                 {
@@ -54,16 +54,6 @@ def clean_coco(labels: list[str], images: list[Image]) -> dict:
                 }
             )
     return coco
-
-
-def group_of(path: str) -> str:
-    """Return the series of an image: its path without suffix, `#` for the last number.
-
-    Args:
-        path: `<subset>/<folders>/<name>`.
-    """
-    name = PurePosixPath(path)
-    return str(name.with_name(LAST_NUMBER.sub("#", name.stem)))
 
 
 def report(coco: dict, findings: Findings) -> dict:

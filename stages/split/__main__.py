@@ -27,19 +27,35 @@ from stages.common.files import atomic_path, write_json
 from stages.common.params import load_params
 from stages.common.run import UserError, run_stage
 from stages.split.calibration_order import calibration_order
-from stages.split.groups import SPLITS, assign_splits, group_keys, hashes_of
+from stages.split.groups import (
+    MAX_BITS,
+    assign_splits,
+    check_time,
+    cluster,
+    group_keys,
+    hashes_of,
+)
 from stages.split.split_report import build_report, metrics_of
+from stages.split.still_camera import is_still, leave_out_neighbors, with_moments
+from stages.split.subsets import SPLITS, check_subsets
 
 
 def main(annotations: Path, out_dir: Path, metrics: Path) -> None:
     """Split a clean COCO into train, val, test and calibration lists."""
     params = load_params().split
     coco = read_coco(annotations, boxes_needed=True)
+    check_subsets(coco["images"], params)
     hashes = hashes_of(coco["images"])
+    still = is_still(hashes, cluster(hashes), MAX_BITS)
+    if still.any():
+        hashes = with_moments(coco, hashes, still, params.block)
     keys = group_keys(coco["images"], hashes, params.group_by, params.block)
+    if params.group_by == "time":
+        check_time(coco["images"], keys, params.block)
     splits = assign_splits(coco, keys, hashes, params)
-    check_train_and_val(coco, splits)
-    report = build_report(coco, hashes, keys, splits, params)
+    splits = leave_out_neighbors(coco["images"], still, splits, params.block)
+    check_train_and_val(coco, splits, still.sum())
+    report = build_report(coco, hashes, keys, splits, params, int(still.sum()))
     with atomic_path(out_dir) as tmp:
         for name, content in split_lists(coco, keys, splits, params.seed).items():
             write_json(tmp / f"{name}.json", content)
@@ -62,8 +78,11 @@ def split_lists(coco: dict, keys: list[str], splits: np.ndarray, seed: int) -> d
     return {n: subset(coco, images) for n, images in lists.items() if images or n != "test"}
 
 
-def check_train_and_val(coco: dict, splits: np.ndarray) -> None:
+def check_train_and_val(coco: dict, splits: np.ndarray, still: int) -> None:
     """Check that train and val have boxes, and a class in common.
+
+    Args:
+        still: number of images of a camera that does not move.
 
     Raises:
         UserError: train or val has no image or no box, or every class is in one of them only.
@@ -75,11 +94,16 @@ def check_train_and_val(coco: dict, splits: np.ndarray) -> None:
             classes[split_of[box["image_id"]]].add(box["category_id"])
     for index, name in enumerate(SPLITS[:2]):
         if not classes[index]:
+            remedy = (
+                f"; {still} images look the same, as from a camera that does not move, or dark or "
+                "plain: lower split.block so that their frame numbers fill several blocks, name "
+                "them by frame number, or label frames of other times or cameras"
+            )
             raise UserError(
                 f"{(splits == index).sum()} of {len(splits)} images are {name} images, with no "
                 "box among them; at least 2 images that differ need boxes, in 2 groups if there "
                 "are groups: label more frames, or change split.seed, split.ratio or "
-                "split.group_by"
+                f"split.group_by{remedy if still else ''}"
             )
     if not classes[0] & classes[1]:
         trained, measured = (

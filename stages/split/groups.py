@@ -10,24 +10,22 @@ and with few large groups.
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 import numpy as np
 
-from stages.common.coco import LAST_NUMBER
+from stages.common.coco import series_of
 from stages.common.params import Split
+from stages.common.run import UserError
+from stages.split.subsets import splits_of_subsets
 
-SPLITS = ("train", "val", "test")
 # Of 256 bits. Frames of different drives of a dash camera differ in 58 bits and more, those of
 # one drive a second apart in 77 in the median and in 5 to 20 where the car stands still.
 MAX_BITS = 51
 ROWS = 256  # images compared with all others in one step
 # Of the images, and of the boxes of each class. From some hundred groups on, chance stays below.
 TOLERANCE = 0.1
-# In the order of SPLITS; a number may follow.
-SUBSET_NAMES = ("train(ing)?", "val(id(ation)?)?", "test(ing)?")
 
 
 def hashes_of(images: list[dict]) -> np.ndarray:
@@ -90,11 +88,10 @@ def group_keys(images: list[dict], hashes: np.ndarray, group_by: str, block: int
             members[label].append(key)
         return [min(members[label]) for label in labels]
     if group_by == "time":
-        stems = [PurePosixPath(image["file_name"]).stem for image in images]
-        found = [LAST_NUMBER.search(stem) for stem in stems]
+        numbers = [series_of(image["file_name"])[1] for image in images]
         keys = [
-            f"{image['group']} {int(match[0]) // block}" if match else None
-            for image, match in zip(images, found, strict=True)
+            None if number is None else f"{image['group']} {number // block}"
+            for image, number in zip(images, numbers, strict=True)
         ]
     else:
         found = [re.search(group_by, image["file_name"]) for image in images]
@@ -102,20 +99,36 @@ def group_keys(images: list[dict], hashes: np.ndarray, group_by: str, block: int
     return [alone if key is None else key for key, alone in zip(keys, own, strict=True)]
 
 
+def check_time(images: list[dict], keys: list[str], block: int) -> None:
+    """Check that `split.group_by: time` has put most images into blocks with others.
+
+    Raises:
+        UserError: the last numbers of the names are not those of frames, or too far apart.
+    """
+    count = Counter(keys)
+    alone = [i["file_name"] for i, key in zip(images, keys, strict=True) if count[key] == 1]
+    if len(images) < 3 or len(alone) <= len(images) / 2:
+        return
+    series = defaultdict(set)
+    for image in images:
+        name, number = image["group"], series_of(image["file_name"])[1]
+        series[name] |= {number} - {None}
+    steps = [step for numbers in series.values() for step in np.diff(sorted(numbers)).tolist()]
+    step = int(np.median(steps)) if len(steps) > len(images) / 2 else None
+    why = f"their numbers are {step} apart: set split.block to {10 * step}" if step else (
+        "their names hold no frame numbers that can be told apart"
+    )  # fmt: skip
+    raise UserError(
+        f"split.group_by is time, and {len(alone)} of {len(images)} images are alone in their "
+        f"block of {block} frame numbers, for example {', '.join(map(repr, alone[:3]))}; {why}, or "
+        "set split.group_by to none or to a pattern of the names"
+    )
+
+
 def position(key: str, seed: int) -> float:
     """Return a fixed random number, at least 0 and below 1, for a group."""
     digest = hashlib.sha256(f"{seed} split {key}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
-
-
-def splits_of_subsets(subsets: list[str]) -> np.ndarray:
-    """Return the split that each subset of the export is named after, -1 for other names."""
-    patterns = [re.compile(rf"{name}\W*\d*", re.IGNORECASE) for name in SUBSET_NAMES]
-    named = {s: [i for i, p in enumerate(patterns) if p.fullmatch(s)] for s in set(subsets)}
-    fixed = np.array([[*named[subset], -1][0] for subset in subsets])
-    if not (fixed == SPLITS.index("val")).any():
-        fixed[fixed == SPLITS.index("train")] = -1  # val is drawn from the train subset
-    return fixed
 
 
 def shares_of(ratio: float, test: float) -> np.ndarray:
@@ -132,7 +145,7 @@ def assign_splits(coco: dict, keys: list[str], hashes: np.ndarray, params: Split
     both sides of a block boundary, or one picture in two subsets.
     """
     subsets = [image["subset"] if params.use_subsets else "" for image in coco["images"]]
-    fixed = splits_of_subsets(subsets)
+    fixed = splits_of_subsets(subsets, params.subsets if params.use_subsets else {})
     names, group = np.unique(keys, return_inverse=True)
     free = fixed < 0
     column = {category["id"]: i for i, category in enumerate(coco["categories"], 1)}

@@ -6,7 +6,8 @@ import numpy as np
 
 from stages.common.metrics import FEW_IMAGES, with_details
 from stages.common.params import Split
-from stages.split.groups import SPLITS, find_near_duplicates, position, shares_of
+from stages.split.groups import find_near_duplicates, position, shares_of
+from stages.split.subsets import SPLITS, drawn_subsets
 
 CLOSEST = 50
 # A few repeated photographs are normal; a share above this suggests frames of a video.
@@ -14,9 +15,14 @@ VIDEO_SHARE = 0.1
 
 
 def build_report(
-    coco: dict, hashes: np.ndarray, keys: list[str], splits: np.ndarray, params: Split
+    coco: dict,
+    hashes: np.ndarray,
+    keys: list[str],
+    splits: np.ndarray,
+    params: Split,
+    still: int = 0,
 ) -> dict:
-    """Build the content of report.json."""
+    """Build the content of report.json; `still` images are of a camera that does not move."""
     images = coco["images"]
     alone = [position(image["sha256"], params.seed) for image in images]
     by_image = np.searchsorted(np.cumsum(shares_of(params.ratio, params.test))[:2], alone, "right")
@@ -30,9 +36,11 @@ def build_report(
         "crossing_image_by_image": count_crossing(hashes, by_image),
         "crossing": count_crossing(hashes, splits),
     }
-    by_name = params.group_by not in ("none", "time")
+    by_name = params.group_by != "none"
     unmatched = sum(k == i["sha256"] for k, i in zip(keys, images, strict=True)) if by_name else 0
-    return {**report, "warnings": _warnings(report, unmatched, params.group_by)}
+    warnings = _warnings(report, unmatched, still, params.group_by)
+    drawn = drawn_subsets(images, params)
+    return {**report, "warnings": [drawn, *warnings] if drawn else warnings}
 
 
 def _counts(coco: dict, keys: list[str], splits: np.ndarray) -> dict[str, dict]:
@@ -106,7 +114,7 @@ def _near_duplicates(images: list[dict], hashes: np.ndarray, splits: np.ndarray)
     }
 
 
-def _warnings(report: dict, unmatched: int, group_by: str) -> list[str]:
+def _warnings(report: dict, unmatched: int, still: int, group_by: str) -> list[str]:
     """Return warnings about the split, each with a remedy."""
     splits, images = report["splits"], report["images"]
     found = []
@@ -127,7 +135,13 @@ def _warnings(report: dict, unmatched: int, group_by: str) -> list[str]:
             f"{len(report['left_out'])} images are left out of all splits: they are near "
             "duplicates of images in another split (left_out in report.json)"
         )
-    if group_by == "none" and report["images_with_near_duplicates"] > VIDEO_SHARE * images:
+    if still:
+        found.append(
+            f"{still} of {images} images look the same, as from a camera that does not move, or "
+            "dark or plain: blocks of split.block frame numbers form groups, or boxes at the same "
+            "places where names have no numbers; what stands still is in train and val"
+        )
+    elif group_by == "none" and report["images_with_near_duplicates"] > VIDEO_SHARE * images:
         found.append(
             f"{report['images_with_near_duplicates']} of {images} images are near duplicates of "
             "others: frames of a video? Set split.group_by to time or to a pattern of their names"
