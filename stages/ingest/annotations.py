@@ -48,15 +48,17 @@ def read_annotations(
     max_pixels = round(min(limits.max_megapixels * 10**6, OPENCV_MAX_PIXELS))
     labels: set[str] = set()
     images: list[Image] = []
-    files = []
+    files, others = [], {}
     for path, subset in sorted(annotation_files(export.files).items()):
         file = path.removeprefix("annotations/")
         if fault := name_fault(subset):
             findings.fault(quote(file), f"its subset name {fault}; rename the subset")
             continue
         with findings.collect(file):
-            coco = read_coco(export, path)
+            content = parse_json(export.read(path))
+            coco = as_coco(path, content)
             if coco is None:
+                others[path] = content
                 lists = ", ".join(Coco.model_fields)
                 findings.warn(file, f"is not COCO with the lists {lists}; left out")
                 continue
@@ -69,20 +71,19 @@ def read_annotations(
             if not listed:
                 findings.warn(file, "lists no images; the subset is left out")
     if not findings.faults and not files:
-        raise UserError(no_annotations(export))
+        raise UserError(no_annotations(export, others))
     if not findings.faults and not any(image.boxes for image in images):
         missing = "no usable box" if images else "no images"
         findings.fault(", ".join(files), f"{missing} in the whole export; label some frames")
     return sorted(labels), sorted(images, key=lambda image: (image.subset, image.name))
 
 
-def read_coco(export: Source, path: str) -> Coco | None:
-    """Read one JSON file; None if it is about something else and not named as CVAT names it.
+def as_coco(path: str, content: object) -> Coco | None:
+    """Check one JSON file; None if it is about something else and not named as CVAT names it.
 
     Raises:
-        UserError: it cannot be read, is not strict JSON, or not COCO.
+        UserError: it is not COCO.
     """
-    content = parse_json(export.read(path))
     try:
         if not isinstance(content, dict):
             raise UserError(f"is {quote(content)}, expected an object with images and so on")

@@ -28,6 +28,7 @@ from stages.common.params import Ingest
 from stages.common.run import UserError
 from stages.ingest.boxes import Image
 from stages.ingest.findings import Findings, quote
+from stages.ingest.other_formats import other_format
 from stages.ingest.source import EXPECTED, GB, Source, folder_bytes, open_folder, total_limit
 
 INSTANCES = re.compile(r"(?P<top>|.*/)annotations/instances_(?P<subset>[^/]*)\.json", re.DOTALL)
@@ -88,13 +89,19 @@ def plain_subset(name: str) -> str | None:
     return "default" if match["subset"] in NO_SUBSET else match["subset"]
 
 
-def no_annotations(source: Source) -> str:
-    """Explain what seems to have been given instead of an export of bounding boxes."""
+def no_annotations(source: Source, contents: dict[str, object] | None = None) -> str:
+    """Explain what seems to have been given instead of an export of bounding boxes.
+
+    Args:
+        contents: of its JSON files by name, as far as they were read.
+    """
     jsons = sorted(name for name in source.files if name.endswith(".json"))
     zips = sorted(name for name in source.files if name.endswith(".zip"))
     hint = "it has no JSON file there; export again"
     if any("person_keypoints" in name for name in jsons):
         hint = f'{quote(jsons[0])} is "COCO Keypoints 1.0": export as "COCO 1.0"'
+    elif other := other_format(source.files, contents or {}):
+        hint = other
     elif jsons:
         hint = f"none of its JSON files ({examples(jsons)}) is COCO of boxes, with the lists "
         hint += "images, annotations and categories"

@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from stages.common.params import Ingest
 from stages.common.run import UserError
 from stages.ingest.findings import Findings, quote
+from stages.ingest.other_formats import other_file
 
 EXPECTED = (
     'expected a CVAT "COCO 1.0" export: annotations/instances_default.json (or another subset) '
@@ -146,6 +147,8 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        if path.stat().st_size and os.access(path, os.R_OK) and (other := other_file(path)):
+            raise UserError(f"{path} is {other}") from error
         reason = "it is empty, 0 bytes" if path.stat().st_size == 0 else str(error)
         raise UserError(
             f"{path} is neither a folder nor a whole zip ({reason}): truncated or something "
