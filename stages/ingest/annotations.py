@@ -23,7 +23,7 @@ from stages.ingest.schema import (
     given,
     parse_json,
 )
-from stages.ingest.source import Source, name_fault
+from stages.ingest.source import Source, name_fault, plain_path
 
 # OpenCV, which reads the images in every later stage, refuses larger ones.
 OPENCV_MAX_PIXELS = 2**30
@@ -146,6 +146,8 @@ def read_images(
         with findings.collect(file, image=image_id):
             image = checked(ImageEntry, entry)
             name, width, height = image.file_name, image.width, image.height
+            foreign = name if name_fault(name) else ""
+            name = plain_path(name) if foreign else name
             if width * height > max_pixels:
                 size = f"{quote(width)}x{quote(height)}"
                 limit = f"{max_pixels} pixels (ingest.max_megapixels)"
@@ -153,7 +155,7 @@ def read_images(
             if name in ids:
                 raise UserError(f"duplicate file_name {quote(name)}, as image {ids[name]}")
             ids[name] = image_id
-            images[image_id] = Image(file, subset, image_id, name, width, height)
+            images[image_id] = Image(file, subset, image_id, name, width, height, foreign)
     return images
 
 

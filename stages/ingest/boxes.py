@@ -37,6 +37,7 @@ class Image:
         subset: of that JSON, `default` for a CVAT task without one.
         source_id: its id in that JSON.
         name: `file_name` as listed there, safe.
+        given: `file_name` as listed there, if it is a path of another computer; else empty.
         width, height: in pixels, as displayed.
         boxes: sorted by source_id.
         read: returns the bytes of its file; see `Source.read`.
@@ -51,6 +52,7 @@ class Image:
     name: str
     width: int
     height: int
+    given: str = ""
     boxes: list[Box] = field(default_factory=list)
     read: Callable[[], bytes] | None = None
     file_name: str = ""

@@ -11,6 +11,7 @@ Images:
     <subset>/<file_name>                    plain COCO: train2017/ beside annotations/; Roboflow
     <file_name>                             beside the JSON, or the JSON names paths from the top
     annotations/<file_name>                 beside the JSON
+    data/<file_name>                        FiftyOne, beside labels.json
 Images that the export does not hold, in the folder of originals:
     <subset>/<file_name>                    first: two subsets may have images of equal names
     <file_name>
@@ -29,7 +30,15 @@ from stages.common.run import UserError
 from stages.ingest.boxes import Image
 from stages.ingest.findings import Findings, quote
 from stages.ingest.other_formats import other_format
-from stages.ingest.source import EXPECTED, GB, Source, folder_bytes, open_folder, total_limit
+from stages.ingest.source import (
+    EXPECTED,
+    GB,
+    Source,
+    folder_bytes,
+    name_fault,
+    open_folder,
+    total_limit,
+)
 
 INSTANCES = re.compile(r"(?P<top>|.*/)annotations/instances_(?P<subset>[^/]*)\.json", re.DOTALL)
 PLAIN = re.compile(r"(?:annotations/)?(?P<subset>[^/]*)\.json", re.DOTALL)
@@ -185,19 +194,51 @@ class Index:
 
 def in_export(image: Image, index: Index, findings: Findings) -> list[Place]:
     """Find the file of an image; one in another Unicode form is a repair."""
-    folders = [f"images/{image.subset}/", "images/", f"{image.subset}/", "", "annotations/"]
+    folders = [
+        f"images/{image.subset}/",
+        "images/",
+        f"{image.subset}/",
+        "",
+        "annotations/",
+        "data/",
+    ]
     names = [folder + image.name for folder in folders]
     found = index.first(names)
+    if image.given and not found:
+        return by_last_parts(image, index, findings)
     if found and found not in names:
         what = f"{quote(image.name)} is stored in another Unicode form; taken as the same"
         findings.repair(image.file, what, image=image.source_id)
     return [(index.source, found)] if found else []
 
 
+def by_last_parts(image: Image, index: Index, findings: Findings) -> list[Place]:
+    """Find the file that ends as a path of another computer does, and rename the image so.
+
+    Returns:
+        More than one if that is ambiguous.
+    """
+    parts = nfc(image.name).split("/")
+    same_base = index.by_base_name.get(parts[-1], [])
+    for start in range(len(parts)):
+        end = "/".join(parts[start:])
+        found = [name for name in same_base if f"/{nfc(name)}".endswith(f"/{end}")]
+        if len(found) == 1:
+            what = f"{quote(image.given)} is a path of another computer; taken from "
+            what += f"{quote(found[0])}, the only file that ends so"
+            findings.repair(image.file, what, image=image.source_id)
+            image.name = end
+        if found:
+            return [(index.source, name) for name in found]
+    return []
+
+
 def in_originals(image: Image, index: Index, findings: Findings) -> list[Place]:
     """Find the originals that may be an image: more than one if that is ambiguous."""
     if found := index.first([image.path, image.name]):
         return [(index.source, found)]
+    if image.given:
+        return by_last_parts(image, index, findings)
     same_base = index.by_base_name.get(nfc(base_name(image.name)), [])
     if len(same_base) == 1:
         what = f"{quote(image.name)} is taken from {quote(same_base[0])} among the originals"
@@ -213,12 +254,15 @@ def check_place(
     Raises:
         UserError: it has none, may have several, or shares it.
     """
+    if not places and image.given:
+        what = f"file_name is {quote(image.given)}, which {name_fault(image.given)}; expected a "
+        raise UserError(f"{what}path below images/, or one that ends as one of the files; {advice}")
     if not places:
         what = f"{quote(image.name)} is missing from images/; names must match exactly"
         raise UserError(f"{what}, {advice}")
     if len(places) > 1:
         what = f"{quote(image.name)} may be {quote(places[0][1])} or {quote(places[1][1])} "
-        what += f"among the originals; put it under the name {quote(image.path)} there"
+        what += f"among the files; put it under the name {quote(image.path)} there"
         raise UserError(what)
     if other := claimed.get(places[0]):
         what = f"{quote(places[0][1])} is already the file of an image of {other.file}: CVAT before"

@@ -18,7 +18,7 @@ from pydantic import (
 
 from stages.common.run import UserError
 from stages.ingest.findings import quote
-from stages.ingest.source import name_fault
+from stages.ingest.source import name_fault, plain_path
 
 # Ten times the side of the largest image; beyond it sums of floats would lose digits.
 MAX_COORDINATE = 1e9
@@ -33,7 +33,7 @@ def as_int(value: object) -> int | None:
 
 
 def check_file_name(name: str) -> str:
-    if fault := name_fault(name):
+    if (fault := name_fault(name)) and not plain_path(name):
         raise ValueError(f"which {fault}; expected a path below images/")
     return name
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from stages.common.params import Ingest
 from stages.common.run import UserError
@@ -63,6 +64,22 @@ def name_fault(name: str) -> str | None:
     if max(len(part.encode()) for part in name.split("/")) > MAX_PART_BYTES:
         return f"has a part longer than {MAX_PART_BYTES} bytes"
     return None
+
+
+def plain_path(name: str) -> str | None:
+    """Return the parts of a path of another computer, or of a URL, that may name a file here.
+
+    Returns:
+        A safe name with '/' for `C:\\a\\b.jpg`, `..\\a\\b.jpg`, `./a/b.jpg`, `a//b.jpg`, `/a/b.jpg`
+        and `https://host/a/b.jpg?x`; None for a name that is refused whatever it may mean.
+    """
+    if url := re.match(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]*/([^?#]*)", name):
+        name = unquote(url[1])
+    if "/" in name and ".." in name.split("/"):
+        return None
+    parts = re.split(r"[/\\]", re.sub(r"^[A-Za-z]:", "", name))
+    plain = "/".join(part for part in parts if part not in ("", ".", ".."))
+    return None if name.endswith(("/", "\\", "/.")) or name_fault(plain) else plain
 
 
 @dataclass(frozen=True)
