@@ -1,8 +1,24 @@
 """File names in a JSON that are paths of another computer."""
 
-import pytest
-from test_ingest import JSON, as_folder, files_of, ingested, plain, refused
+import os
+from pathlib import Path
 
+import pytest
+from test_ingest import (
+    HEIGHT,
+    JSON,
+    WIDTH,
+    as_folder,
+    encoded,
+    files_of,
+    ingested,
+    plain,
+    refused,
+)
+
+from stages.common.coco import read_image
+from stages.common.run import UserError
+from stages.ingest import __main__ as ingest
 from stages.ingest.source import plain_path
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -71,3 +87,25 @@ def test_the_layout_of_fiftyone(tmp_path, top):
     files = files_of(plain(), "data/", "labels.json")
     coco, *_ = ingested(tmp_path, {top + name: content for name, content in files.items()})
     assert [image["file_name"] for image in coco["images"]] == [f"default/{n}.jpg" for n in "abc"]
+
+
+def test_a_linked_folder_of_images_is_named(tmp_path):
+    export = as_folder(tmp_path / "in", {JSON: plain()})
+    as_folder(tmp_path / "elsewhere", files_of(plain(), ""))
+    (export / "images").symlink_to(tmp_path / "elsewhere")
+    assert "'images' are links" in refused(tmp_path, export)
+
+
+def test_names_that_are_not_utf8(tmp_path, capsys):
+    export = as_folder(tmp_path / "in", files_of(plain()))
+    strange = Path(os.fsdecode(bytes(export) + b"/images/\xff\xe9.jpg"))
+    try:
+        strange.write_bytes(encoded(7))
+    except OSError:
+        pytest.skip("this file system has names in Unicode only")
+    ingest.main(export, tmp_path / "out")
+    assert r"\udcff\udce9.jpg" in capsys.readouterr().err
+    assert read_image(strange).shape == (HEIGHT, WIDTH, 3)
+    strange.write_bytes(b"")
+    with pytest.raises(UserError, match="cannot read the image"):
+        read_image(strange)

@@ -96,7 +96,13 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         UserError: the file is missing or not an image.
     """
-    image_bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    # Read here: OpenCV crashes on names that are not UTF-8.
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image_bgr = cv2.imdecode(data, flags) if len(data) else None
+    except (OSError, cv2.error):
+        image_bgr = None
     if image_bgr is None:
         raise UserError(f"cannot read the image {path}; run `dvc repro ingest`")
     return image_bgr

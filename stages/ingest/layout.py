@@ -18,6 +18,7 @@ Images that the export does not hold, in the folder of originals:
     <base name>                             anywhere below the folder, as a repair
 """
 
+import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -150,6 +151,9 @@ def find_images(
     if images and not any(places):
         what = f"none of the {len(images)} listed images is in the export "
         what += f"({quote('images/' + images[0].name)} is missing): export again with "
+        if links := linked_folders(export.path):
+            what = f"the folders {examples(links)} are links, which are not followed: put the "
+            what += "images themselves there, or export again with "
         findings.fault(images[0].file, f"{what}'Save images' switched on, {advice}")
         return
     claimed: dict[Place, Image] = {}
@@ -164,6 +168,12 @@ def find_images(
     if taken and folder_bytes(folder, taken) > limits.max_total_gb * GB:
         what = f"{len(taken)} originals are over the limit of {total_limit(limits)}"
         findings.fault(quote(str(folder)), what)
+
+
+def linked_folders(root: Path) -> list[str]:
+    """Return the links to folders below a folder; a link could lead anywhere."""
+    found = [Path(at, name) for at, names, _ in os.walk(root) for name in names]
+    return [path.relative_to(root).as_posix() for path in found if path.is_symlink()]
 
 
 def nfc(name: str) -> str:
