@@ -11,6 +11,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,15 @@ SUFFIXES = {
     "BMP": ("bmp", "dib"),
     "WEBP": ("webp",),
     "TIFF": ("tif", "tiff"),
+}
+# Whole images of formats that stay out, by their first bytes.
+OTHER_FORMATS = {
+    "AVIF": rb"(?s)....ftypavi[fs]",
+    "HEIC": rb"(?s)....ftyp(hei|hev|mif1|msf1)",
+    "JPEG 2000": rb"(?s)....jP  \r\n|\xff\x4f\xff\x51",
+    "PPM, PGM or PBM": rb"P[1-6]\s",
+    "GIF": rb"GIF8[79]a",
+    "a video": rb"(?s)....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI ",
 }
 # Read by any OpenCV; rarer ones are tried on it here rather than in the middle of training.
 SURE_MODES = {"RGB", "RGBA", "L", "LA", "P", "1"}
@@ -153,8 +163,12 @@ def check_image(data: bytes, image: Image, findings: Findings) -> bytes:
     except UserError:
         raise
     except UnidentifiedImageError as error:
+        kind = next((kind for kind, magic in OTHER_FORMATS.items() if re.match(magic, data)), None)
         what = "is in none of the formats JPEG, PNG, BMP, WebP, TIFF" if data else "has 0 bytes"
-        raise UserError(f"{what}; replace it") from error
+        remedy = (
+            f": {kind} cannot be decoded here; save it as PNG or JPEG" if kind else "; replace it"
+        )
+        raise UserError(f"{what}{remedy}") from error
     # Pillow's decoders answer damaged files with OSError, SyntaxError, struct.error and others.
     except Exception as error:
         raise UserError(
