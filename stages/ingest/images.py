@@ -37,6 +37,8 @@ SUFFIXES = {
     "WEBP": ("webp",),
     "TIFF": ("tif", "tiff"),
 }
+# Of 255: what the high byte of 12 bits in 16 stays below.
+DARKEST = 16
 # Whole images of formats that stay out, by their first bytes.
 OTHER_FORMATS = {
     "AVIF": rb"(?s)....ftypavi[fs]",
@@ -150,7 +152,13 @@ def check_image(data: bytes, image: Image, findings: Findings) -> bytes:
             warn_unusual(opened, data, image, findings)
             image.file_name = image.path
             if orientation_of(opened) not in range(2, 9):
-                image.dhash = dhash(decode_gray(opened, data))
+                gray = decode_gray(opened, data)
+                if opened.mode.startswith("I") and gray.getextrema()[1] < DARKEST:
+                    what = (
+                        f"{quote(image.name)}: nearly black, as 12 bits in 16; stretch the values"
+                    )
+                    findings.warn(image.file, what, image=image.source_id)
+                image.dhash = dhash(gray)
                 return data
             upright = rotate_upright(opened)
             what = f"{quote(image.name)}: rotated upright by its EXIF tag, stored as PNG"
