@@ -159,3 +159,11 @@ def test_a_subset_that_is_not_there_is_refused(tmp_path, monkeypatch):
 def test_photographs_and_drives_are_split_without_a_word_about_cameras(tmp_path, monkeypatch):
     report = run(tmp_path, monkeypatch, coco_of([*photos(40), *drive("a", 30, same_for=30)]))
     assert "look the same" not in " ".join(report["warnings"])
+
+
+def test_dark_or_plain_images_are_split_too(tmp_path, monkeypatch):
+    coco = road([f"default/frame_{n:06d}.png" for n in range(240)])
+    for image in coco["images"]:
+        image["dhash"] = "0" * 64
+    report = run(tmp_path, monkeypatch, coco)
+    assert report["splits"]["train"]["images"] > report["splits"]["val"]["images"] > 0
