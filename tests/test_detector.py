@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -110,11 +111,8 @@ def test_threads_that_wait_for_each_other_are_an_error(models):
 def with_backend(infer: Callable, executor: Executor | None = None, **values) -> FrameDetector:
     """Return a detector of one class at 32x32 whose model is a function."""
 
-    def new_request() -> FunctionRequest:
-        return FunctionRequest(infer, (32, 32), executor)
-
     backend = SimpleNamespace(labels=["a"], input_hw=(32, 32), num_requests=1)
-    backend.new_request, backend.close = new_request, lambda: None
+    backend.new_request = lambda: FunctionRequest(infer, (32, 32), executor)
     return FrameDetector(backend, **values)
 
 
@@ -125,12 +123,13 @@ NOTHING = np.zeros((5, 21), np.float32)
 @pytest.mark.parametrize("value", [-0.1, 1.01, 25, float("nan"), True, "0.5", None, np.array([0])])
 def test_a_value_that_is_no_fraction_is_refused_in_one_line(name, value):
     with pytest.raises(ValueError, match=f"^{name} is .*; expected a number from 0 to 1$"):
-        with_backend(lambda canvas_bgr: NOTHING, **{name: value})
+        with_backend(lambda _: NOTHING, **{name: value})
 
 
 def test_fractions_may_be_numbers_of_numpy():
     detector = with_backend(lambda _: NOTHING, confidence=np.float32(0.5), iou=np.int64(1))
     assert (detector.confidence, detector.iou) == (0.5, 1.0)
+    assert type(detector.iou) is float
 
 
 @pytest.mark.parametrize(
@@ -138,7 +137,7 @@ def test_fractions_may_be_numbers_of_numpy():
     [None, np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), "a.jpg"],
 )
 def test_what_is_no_image_is_refused_and_leaves_the_detector_usable(image):
-    detector = with_backend(lambda canvas_bgr: NOTHING)
+    detector = with_backend(lambda _: NOTHING)
     for _ in range(2):
         with pytest.raises(ValueError, match="expected uint8"):
             detector(image)
@@ -148,13 +147,7 @@ def test_what_is_no_image_is_refused_and_leaves_the_detector_usable(image):
 @pytest.mark.parametrize("threads", [0, 1])
 def test_an_error_of_the_runtime_leaves_the_detector_usable(threads):
     """In `start`, or in `finish` where the runtime has a thread of its own."""
-    outputs = [ValueError("broken"), ValueError("broken"), NOTHING]
-
-    def infer(canvas_bgr):
-        if isinstance(output := outputs.pop(0), Exception):
-            raise output
-        return output
-
+    infer = Mock(side_effect=[ValueError("broken"), ValueError("broken"), NOTHING])
     detector = with_backend(infer, ThreadPoolExecutor(threads) if threads else None)
     for _ in range(2):
         with pytest.raises(ValueError, match="broken"):
@@ -164,20 +157,12 @@ def test_an_error_of_the_runtime_leaves_the_detector_usable(threads):
 
 def test_a_part_that_is_ahead_waits():
     made = []
-
-    def numbers():
-        for number in range(50):
-            made.append(number)
-            yield number
-
-    running = Prefetcher(numbers())
+    running = Prefetcher(made.append(number) or number for number in range(50))
     for number in range(50):
         time.sleep(0.002)
         assert next(running) == number
         assert len(made) - number <= SIZE + 2
-    with pytest.raises(StopIteration):
-        next(running)
-    assert running.dropped == 0
+    assert (list(running), running.dropped) == ([], 0)
 
 
 def test_of_a_live_source_the_newest_item_is_next():
@@ -250,5 +235,6 @@ def test_the_speed_that_is_drawn(monkeypatch):
     for _ in range(3):
         assert one(image_bgr, empty[:1]) is image_bgr
     assert two(image_bgr, empty).shape == (60, 180, 3)
-    expected = ["int8", "int8  25.0 FPS", "int8  16.7 FPS", "int8  100.0 FPS", "ir  200.0 FPS"]
-    assert drawn == expected
+    assert drawn == [
+        "int8", "int8  25.0 FPS", "int8  16.7 FPS", "int8  100.0 FPS", "ir  200.0 FPS"
+    ]  # fmt: skip
