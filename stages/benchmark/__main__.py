@@ -50,12 +50,12 @@ from stages.benchmark.modes import end_to_end_fps, latencies_ms, throughput_fps,
 from stages.common.coco import read_coco, read_image
 from stages.common.files import read_json, write_csv, write_json
 from stages.common.metrics import with_details
-from stages.common.params import load_params
+from stages.common.params import Benchmark, load_params
 from stages.common.run import UserError, run_stage
 from stages.conversion.toolchain import check_toolchain
 from stages.yolox.model import load_for_timing, timing_thread
 
-SLICE_SECONDS = 1.5  # of one variant within a round
+SLICE_SECONDS = 0.3, 1.5  # shortest and longest of one variant within a round
 MIN_ROUNDS = 6  # with fewer, the interval of a median has no end
 NARROW = 0.03  # width of the interval of a speed-up, as a share of it, that is enough
 CLIP_IMAGES = 20  # different ones in the video
@@ -96,17 +96,11 @@ def main(
     """Time all variants, and read which kernels run in those of OpenVINO."""
     params = load_params()
     check_toolchain(params.toolchain)
-    settings, variants = params.benchmark, load_variants(pth, onnx, ir, int8)
+    variants = load_variants(pth, onnx, ir, int8)
     files = [image["file_name"] for image in read_coco(val)["images"][:CLIP_IMAGES]]
     images_bgr = [read_image(dataset / "images" / name) for name in files]
-    with tempfile.TemporaryDirectory() as scratch:
-        clip = Path(scratch, "clip.mp4")
-        write_clip(clip, images_bgr)
-        rounds = interleave(
-            {name: partial(v.measure, images_bgr[0], clip) for name, v in variants.items()},
-            settings.seconds, SLICE_SECONDS, settings.warmup_seconds, MIN_ROUNDS, are_known,
-        )  # fmt: skip
-    check_quiet(rounds, settings.require_quiet)
+    rounds = time_variants(variants, images_bgr, params.benchmark)
+    check_quiet(rounds, params.benchmark.require_quiet)
     figures = {name: summarize(rounds.results, name, v) for name, v in variants.items()}
     write_json(out, {**figures, "host": describe_host(read_json(machine), rounds)})
     for name, model in (("ir", ir), ("int8", int8)):
@@ -134,6 +128,22 @@ def openvino_variant(path: Path, precision: str | None) -> Variant:
         OpenVinoBackend(path, precision), throughput,
         read("INFERENCE_NUM_THREADS"), read("NUM_STREAMS"),
     )  # fmt: skip
+
+
+def time_variants(
+    variants: dict[str, Variant], images_bgr: list[np.ndarray], settings: Benchmark
+) -> Rounds:
+    """Time all variants in interleaved slices that are as long as `seconds` allows."""
+    shortest, longest = SLICE_SECONDS
+    slice_seconds = min(longest, settings.seconds / (MIN_ROUNDS * len(variants)))
+    with tempfile.TemporaryDirectory() as scratch:
+        clip = Path(scratch, "clip.mp4")
+        write_clip(clip, images_bgr)
+        return interleave(
+            {name: partial(v.measure, images_bgr[0], clip) for name, v in variants.items()},
+            settings.seconds, max(shortest, slice_seconds), settings.warmup_seconds,
+            MIN_ROUNDS, are_known,
+        )  # fmt: skip
 
 
 def check_quiet(rounds: Rounds, require_quiet: bool) -> None:
