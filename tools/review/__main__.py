@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import dvc.api
+import yaml
 from dvc.exceptions import DvcException
 
 from stages.common.coco import read_coco
@@ -28,6 +29,7 @@ from tools.review.verdicts import BETWEEN_RUNS, WHY_INCOMPARABLE, Row, rows, why
 
 OTHERS = ("drop", "speed", "data")
 SPLITS = ("train", "val", "test")
+ABSENT = object()  # a parameter may be null
 DETECTIONS, VAL, DATASET = "data/detections/int8.json", "data/split/val.json", "data/dataset"
 
 
@@ -62,7 +64,7 @@ def review(base: str, out: Path) -> str:
         *table,
         *machines(before["speed"]["host"], after["speed"]["host"]),
         "## Parameters",
-        dvc_table("params", base) or "Unchanged.",
+        params_table(base) or "Unchanged.",
         "## Data",
         *data_lines(before["data"], after["data"]),
         "## Frames whose INT8 detections changed",
@@ -82,19 +84,30 @@ def figures(revision: str | None) -> dict[str, dict]:
 
 def metrics_at(revision: str | None, path: str) -> dict:
     """Read a metrics file at a commit and undo `with_details`."""
+    return flat(json.loads(text_at(revision, path)))
+
+
+def text_at(revision: str | None, path: str) -> str:
+    """Read a file of the project at a commit; None: in the working tree.
+
+    Raises:
+        UserError: it is not there, or Git does not show it.
+    """
     if revision is None:
         if not Path(path).exists():
             raise UserError(f"{path} is missing; run `dvc repro`")
-        return flat(json.loads(Path(path).read_text(encoding="utf-8")))
+        return Path(path).read_text(encoding="utf-8")
+    # `./` counts from the working directory, which is not Git's root in a subfolder.
     shown = subprocess.run(
-        ["git", "show", "--end-of-options", f"{revision}:{path}"], capture_output=True, text=True
+        ["git", "show", "--end-of-options", f"{revision}:./{path}"], capture_output=True
     )
     if shown.returncode:
+        reason = " ".join(shown.stderr.decode(errors="replace").split())
         raise UserError(
-            f"{path} is not in {revision!r}; name a commit that holds it, and fetch that first "
-            "where this is a shallow clone"
+            f"{path} of {revision!r} cannot be read: {reason}; name a commit that holds it, and "
+            "fetch that first where this is a shallow clone"
         )
-    return flat(json.loads(shown.stdout))
+    return shown.stdout.decode()
 
 
 def table_of(changed: list[Row]) -> list[str]:
@@ -119,11 +132,32 @@ def machines(before: dict, after: dict) -> list[str]:
     ]
 
 
-def dvc_table(kind: str, base: str) -> str:
-    """Return the table of `dvc params diff` as Markdown; "" if nothing changed."""
-    words = [sys.executable, "-m", "dvc", kind, "diff", "--md", base]
-    table = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-    return table if len(table.splitlines()) > 2 else ""  # more than its headings
+def params_table(base: str) -> str:
+    """List the parameters that differ as Markdown; "" if none does.
+
+    Not by `dvc params diff`, which writes into the repository: a review works in one that is
+    read-only.
+    """
+    before, after = (leaves(yaml.safe_load(text_at(rev, "params.yaml"))) for rev in (base, None))
+    rows = [
+        f"| {name} | {shown_value(before, name)} | {shown_value(after, name)} |"
+        for name in {**before, **after}
+        if before.get(name, ABSENT) != after.get(name, ABSENT)
+    ]
+    return "\n".join(["| | before | after |", "| --- | ---: | ---: |", *rows]) if rows else ""
+
+
+def leaves(tree: dict, prefix: str = "") -> dict[str, object]:
+    """Return the values of nested sections by dotted names, such as `train.max_epoch`."""
+    found = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        found |= leaves(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return found
+
+
+def shown_value(params: dict[str, object], name: str) -> str:
+    return json.dumps(params[name], ensure_ascii=False) if name in params else "-"
 
 
 def data_lines(before: dict, after: dict) -> list[str]:
