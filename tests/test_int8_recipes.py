@@ -1,5 +1,6 @@
 """The comparison of INT8 settings: models of several splits are judged together."""
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from stages.common.coco import read_coco
 from stages.common.coco_eval import score
 from stages.common.params import load_params
 from stages.evaluate import detect
+from tools.int8_recipes import Fold, check_no_image_judges_twice
 
 
 @pytest.mark.slow
@@ -34,3 +36,15 @@ def test_models_of_two_splits_are_judged_on_the_images_of_both(trained):
     found = detect(OpenVinoBackend(ir, "f32"), coco, dataset / "images", settings.evaluate)
     assert rows[0][1] == f"{score(coco, found).stats[0]:.4f}"
     assert rows[1][1] != rows[0][1]
+
+
+def test_no_image_judges_two_models(tmp_path):
+    folds = []
+    for number, ids in enumerate([(1, 2), (3,), (2, 4)]):
+        path = tmp_path / f"{number}.json"
+        images = [{"id": i, "file_name": f"{i}.png"} for i in ids]
+        path.write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
+        folds.append(Fold(tmp_path, path, path))
+    check_no_image_judges_twice(folds[:2])
+    with pytest.raises(SystemExit, match="val lists share images"):
+        check_no_image_judges_twice(folds)

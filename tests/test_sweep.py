@@ -39,6 +39,8 @@ def test_the_page_names_the_model_to_take_or_that_none_is_fast_enough(tmp_path):
     assert "For 30 FPS take yolox-nano at 256x448 with silu in INT8: AP 0.600" in text
     assert "`dvc exp apply good`" in text
     assert "No model here reaches 500 FPS" in page([GOOD], 500, "sweep.png")
+    busy = page([BEATEN, GOOD, FAST], 30, "sweep.png", "The machine was busy.")
+    assert busy.splitlines()[2] == "**The machine was busy.**" and "FPS take" not in busy
     for name in ("a.png", "b.png"):
         write_chart([BEATEN, GOOD, FAST], 50, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -80,6 +80,7 @@ def main() -> None:
     params, images_dir = load_params(), arguments.dataset / "images"
     first = Fold(arguments.ir, arguments.calibration, arguments.val)
     folds = [first, *(Fold(*paths) for paths in arguments.also)]
+    check_no_image_judges_twice(folds)
     with tempfile.TemporaryDirectory() as scratch:
         models = {"FP16": [fold.ir for fold in folds]}
         for name in arguments.recipes:
@@ -89,6 +90,13 @@ def main() -> None:
                 write_int8(fold, images_dir, settings, out)
         speeds = measure_speed(models, arguments.seconds) if arguments.seconds else {}
         print_table(measure_accuracy(models, folds, images_dir, params.evaluate), speeds)
+
+
+def check_no_image_judges_twice(folds: list[Fold]) -> None:
+    """Refuse val lists that share images: a detection is matched by its image's id."""
+    images = [image for fold in folds for image in read_coco(fold.val)["images"]]
+    if len({image["id"] for image in images}) < len(images):
+        sys.exit("int8_recipes: val lists share images; give models of splits that do not overlap")
 
 
 def write_int8(fold: Fold, images_dir: Path, settings: Quantize, out: Path) -> None:

@@ -62,10 +62,10 @@ def main() -> None:
     if not made:
         sys.exit("sweep: all experiments failed; see the message of each above")
     with tempfile.TemporaryDirectory() as scratch:
-        points = measure(made, Path(scratch), arguments.seconds)
+        points, warning = measure(made, Path(scratch), arguments.seconds)
     chart = arguments.out.with_suffix(".png")
     write_chart(points, arguments.target_fps, chart)
-    text = page(points, arguments.target_fps, chart.name)
+    text = page(points, arguments.target_fps, chart.name, warning)
     if failed := len(grid) - len(made):
         text += f"\n{failed} of {len(grid)} experiments failed and are missing here.\n"
     write_text(arguments.out, text)
@@ -112,8 +112,11 @@ def run_experiment(name: str, settings: list[str]) -> bool:
     return not done.returncode
 
 
-def measure(made: dict[str, tuple], scratch: Path, seconds: float) -> list[Point]:
+def measure(made: dict[str, tuple], scratch: Path, seconds: float) -> tuple[list[Point], str]:
     """Fetch the models of experiments from DVC's cache and time them interleaved.
+
+    Returns:
+        The figures of every model, and a warning if the machine was busy.
 
     Args:
         made: model, size and activation by the name of the experiment.
@@ -129,10 +132,12 @@ def measure(made: dict[str, tuple], scratch: Path, seconds: float) -> list[Point
         backend = OpenVinoBackend(folder, throughput=True)
         frame = np.random.default_rng(0).integers(0, 256, (*backend.input_hw, 3), np.uint8)
         timings[name, words] = partial(throughput_fps, backend, frame)
-    return [
+    rounds = interleave(timings, seconds, SLICE_SECONDS)
+    points = [
         Point(key[0], *facts[key], float(np.median(fps)), float(np.quantile(fps, 0.1)))
-        for key, fps in interleave(timings, seconds, SLICE_SECONDS).results.items()
+        for key, fps in rounds.results.items()
     ]
+    return points, rounds.warning
 
 
 if __name__ == "__main__":

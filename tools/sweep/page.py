@@ -50,12 +50,16 @@ def most_accurate(points: list[Point], target_fps: float) -> Point | None:
     return max(fast, key=lambda p: (p.ap, p.fps), default=None)
 
 
-def page(points: list[Point], target_fps: float, chart: str) -> str:
-    """Return the recommendation and a table in Markdown, the most accurate model first."""
+def page(points: list[Point], target_fps: float, chart: str, warning: str = "") -> str:
+    """Return a table in Markdown, the most accurate model first, and a recommendation.
+
+    A warning that the machine was busy comes first, and takes the place of the recommendation.
+    """
     front = set(pareto_front(points))
     lines = [
         "# Accuracy against speed on this machine",
         "",
+        *([f"**{warning}**", ""] if warning else []),
         f"![AP against FPS]({chart})",
         "",
         "| Model | Input | Act | Variant | AP | FPS | Slowest tenth | Pareto front |",
@@ -67,7 +71,8 @@ def page(points: list[Point], target_fps: float, chart: str) -> str:
         mark = "yes" if p in front else ""
         cells = [p.model, p.size, p.act, p.variant, f"{p.ap:.3f}", *speeds, mark]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", recommendation(points, target_fps)]) + "\n"
+    advice = [] if warning else ["", recommendation(points, target_fps)]
+    return "\n".join([*lines, *advice]) + "\n"
 
 
 def recommendation(points: list[Point], target_fps: float) -> str:
