@@ -15,7 +15,7 @@ TORCH ?= auto
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help repro audit locked merged review bench sweep vs-benchmark-app test test-all lint lock clean
+.PHONY: help repro crossval audit locked merged review bench sweep vs-benchmark-app test test-all lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -26,6 +26,12 @@ repro: $(INSTALLED) $(TOOLS)/.installed  ## run everything that changed, from th
 	@[ $(TOOLS) = $(VENV) ] || $(RUN) dvc repro audit export
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" dvc repro
 	@[ metrics/report.md -nt .dvc/tmp/repro ] || cat metrics/report.md
+
+FOLDS ?= 5
+crossval: $(INSTALLED)  ## judge by all images instead of the val list: train FOLDS models more
+	@folds=$$(seq -s ', ' 0 $$(($(FOLDS) - 1))) && \
+	  sed -i.old "s/^  folds: \[[^]]*\]/  folds: [$$folds]/" params.yaml && rm params.yaml.old
+	@$(MAKE) --no-print-directory repro
 
 audit: $(INSTALLED)  ## show the data on one page, data/audit.html, before anything is trained
 	@$(RUN) dvc repro audit
@@ -48,7 +54,8 @@ merged: $(INSTALLED)  ## after git merge: run the merged parameters, write dvc.l
 	@git add params.yaml dvc.lock metrics
 
 review: $(INSTALLED)  ## tell what changed since BASE=commit, with a verdict per figure: review.md
-	@$(RUN) python -m tools.review "$(or $(BASE),origin/main)" review.md
+	@$(RUN) python -m tools.review "$(or $(BASE),origin/main)" review.md \
+	    $(if $(MAX_DROP),--max-drop $(MAX_DROP))
 
 MODELS ?= yolox-nano yolox-tiny
 INPUTS ?= 192x320 256x448 320x544

@@ -19,16 +19,14 @@ Run:  python -m stages.compare data/split/val.json data/detections metrics/drop.
 
 from pathlib import Path
 
-from pycocotools.cocoeval import COCOeval
-
 from stages.common.coco import read_coco
 from stages.common.coco_eval import accuracy, score
 from stages.common.files import read_json, write_csv, write_json
 from stages.common.metrics import FEW_IMAGES, with_details
 from stages.common.run import UserError, run_stage
 from stages.evaluation.bootstrap import paired_interval
+from stages.evaluation.drops import FLOAT, INT8, REFERENCE, VARIANTS, drop
 
-REFERENCE, FLOAT, INT8 = "torch", ("onnx", "ir"), "int8"
 # AP points. Rounding weights to FP16 moves a score in its third digit, and with few boxes two
 # detections that change places are a point: only the lower end of the interval counts.
 FLOAT_TOLERANCE = 0.5
@@ -37,12 +35,13 @@ FLOAT_TOLERANCE = 0.5
 def main(val: Path, detections: Path, out: Path, by_class: Path) -> None:
     """Compare every variant with PyTorch."""
     coco = read_coco(val, boxes_needed=True)
-    evaluations = {
-        name: score(coco, read_json(detections / f"{name}.json"))
-        for name in (REFERENCE, *FLOAT, INT8)
-    }
+    evaluations = {name: score(coco, read_json(detections / f"{name}.json")) for name in VARIANTS}
     reference = evaluations.pop(REFERENCE)
-    drops = {name: drop(coco, reference, other) for name, other in evaluations.items()}
+    figures = accuracy(coco, reference)
+    drops = {
+        name: drop(figures, accuracy(coco, other), paired_interval(reference, other))
+        for name, other in evaluations.items()
+    }
     if len(coco["images"]) >= FEW_IMAGES:
         for name in FLOAT:
             check_loss(name, drops[name])
@@ -51,27 +50,6 @@ def main(val: Path, detections: Path, out: Path, by_class: Path) -> None:
     for name, figures in drops.items():
         low, high = figures["interval"]
         print(f"{name}: AP drop {figures['AP']:+.2f} points, 95 % {low:+.2f} to {high:+.2f}")
-
-
-def drop(coco: dict, reference: COCOeval, other: COCOeval) -> dict:
-    """Return how many AP points a variant lies below the reference; negative: above."""
-    low, high = paired_interval(reference, other)
-    before, after = accuracy(coco, reference), accuracy(coco, other)
-    return {
-        "AP": points(before["AP"] - after["AP"]),
-        "AP50": points(before["AP50"] - after["AP50"]),
-        "interval": [points(low), points(high)],
-        "per_class": {
-            label: points(figures["AP"] - after["per_class"][label]["AP"])
-            for label, figures in before["per_class"].items()
-            if figures["AP"] is not None
-        },
-    }
-
-
-def points(share: float) -> float:
-    """Return AP points with two digits, without a negative zero."""
-    return round(100 * share, 2) + 0.0
 
 
 def check_loss(name: str, figures: dict) -> None:

@@ -1,18 +1,20 @@
 """Train: YOLOX on a CPU, one GPU or several, with one loop on Lightning Fabric.
 
 In:   data/split/train.json   the training images
-      data/split/val.json     evaluated every `train.eval_interval` epochs to choose the weights
       data/dataset            the images
       models/pretrained.pth   the weights to start from, unless `train.pretrained` names others
-Out:  models/yolox.pth        the best weights on the val images:
-                              {"model": state dict, "architecture", "labels", "input_hw"}
-      models/last.pth         the weights of the last epoch, in the same format
-      metrics/train           curves of losses, learning rate and AP
+      --val                   data/split/val.json, evaluated every `train.eval_interval` epochs to
+                              choose the weights; trained on where `train.images` is `all`
+Out:  models/yolox.pth        the best weights on the val images, those of the last epoch where no
+                              val images choose: {"model": state dict, "architecture", "labels",
+                              "input_hw"}
+      --last                  models/last.pth, the weights of the last epoch
+      --curves                metrics/train, curves of losses, learning rate and AP
 
 An interrupted run resumes after its last whole epoch and ends with the same weights.
 
-Run:  python -m stages.train data/split/train.json data/split/val.json data/dataset \
-          models/pretrained.pth models/yolox.pth models/last.pth metrics/train
+Run:  python -m stages.train data/split/train.json data/dataset models/pretrained.pth \
+          models/yolox.pth --val data/split/val.json --last models/last.pth --curves metrics/train
       torchrun --nnodes 2 ... -m stages.train ...   on several machines, with train.num_nodes: 2
 """
 
@@ -24,7 +26,7 @@ from dvclive import Live
 from lightning_fabric import Fabric
 
 from stages.common.coco import labels_of, read_coco
-from stages.common.params import Model, Params, load_params
+from stages.common.params import Model, Params, Train, load_params
 from stages.common.run import run_stage
 from stages.yolox.checkpoint import checkpoint_path
 from stages.yolox.dataset import FrameDataset
@@ -36,11 +38,19 @@ from stages.yolox.weights import Weights, load_weights, official_weights
 
 
 def main(
-    train: Path, val: Path, dataset: Path, bundled: Path, out: Path, last: Path, curves: Path
+    train: Path,
+    dataset: Path,
+    bundled: Path,
+    out: Path,
+    *,
+    val: Path | None = None,
+    last: Path | None = None,
+    curves: Path | None = None,
+    seed: str = "0",
 ) -> None:
-    """Train the detector and keep the weights that are best on the val images."""
+    """Train the detector; --val chooses the weights, --seed is added to train.seed."""
     params = load_params()
-    train_coco, val_coco = read_coco(train, boxes_needed=True), read_coco(val, boxes_needed=True)
+    train_coco, val_coco = lists(train, val, params.train.images)
     labels = labels_of(train_coco)
     fabric = start_fabric(params.train)
     model = build_model(params.model.architecture(), len(labels))
@@ -48,19 +58,53 @@ def main(
         start = start_file(params, bundled)
     if start and (new := start_from(model, start)):
         fabric.print(f"the pretrained weights have other classes; new: {', '.join(new)}")
-    frames = FrameDataset(train_coco, dataset / "images", params.model.input_hw, params.train)
-    recipe = with_epochs(params.train, len(frames), start == bundled)
-    values = {name: getattr(params, name).model_dump() for name in ("model", "train", "evaluate")}
-    values |= {"processes": fabric.world_size, "device": str(fabric.device)}
-    checkpoint = checkpoint_path(out, values, [train, val, *([start] if start else [])])
+    recipe = recipe_of(params.train, int(seed), len(train_coco["images"]), start == bundled)
+    frames = FrameDataset(train_coco, dataset / "images", params.model.input_hw, recipe)
+    values = {name: getattr(params, name).model_dump() for name in ("model", "evaluate")}
+    values |= {"train": recipe.model_dump(), "processes": fabric.world_size}
+    values |= {"device": str(fabric.device), "chosen": bool(val_coco)}
+    files = [path for path in (train, val, start) if path]
+    checkpoint = checkpoint_path(out, values, files)
     trainer = Trainer(fabric, model, frames, recipe, val_coco, params.evaluate, checkpoint)
     with curve_log(fabric, curves) as log:
-        state = trainer.run(log)
+        state = trainer.run(log, *fold_of(train))
     if fabric.is_global_zero:
         described = params.model.architecture(), labels, params.model.input_hw
-        Weights(state.best, *described).save(out)
-        Weights(trainer.eval_model.state_dict(), *described).save(last)
+        weights = trainer.eval_model.state_dict()
+        Weights(state.best or weights, *described).save(out)
+        if last:
+            Weights(weights, *described).save(last)
         checkpoint.unlink(missing_ok=True)
+
+
+def lists(train: Path, val: Path | None, images: str) -> tuple[dict, dict | None]:
+    """Return the COCO of the images to train on, and of those that choose the weights.
+
+    Args:
+        train, val: the lists.
+        images: `train.images`; where it is `all`, the val images are trained on and none choose.
+    """
+    train_coco = read_coco(train, boxes_needed=True)
+    if val is None:
+        return train_coco, None
+    val_coco = read_coco(val, boxes_needed=True)
+    if images == "train":
+        return train_coco, val_coco
+    both = {key: train_coco[key] + val_coco[key] for key in ("images", "annotations")}
+    return {**train_coco, **both}, None
+
+
+def fold_of(train: Path) -> tuple[int, int]:
+    """Return which fold of how many data/folds/lists/<fold>/train.json is; 0 of 1 for no fold."""
+    if not train.parent.name.isdecimal():
+        return 0, 1
+    return int(train.parent.name), len(list(train.parent.parent.glob("*/train.json")))
+
+
+def recipe_of(params: Train, seed: int, images: int, bundled: bool) -> Train:
+    """Return the recipe with its number of epochs, and this seed added to its own."""
+    recipe = with_epochs(params, images, bundled)
+    return recipe.model_copy(update={"seed": recipe.seed + seed})
 
 
 def start_file(params: Params, bundled: Path) -> Path | None:
@@ -88,9 +132,15 @@ def has_shape_of(weights: Path, model: Model) -> bool:
 
 
 @contextmanager
-def curve_log(fabric: Fabric, folder: Path) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Yield a function that adds an epoch's metrics to the curves, in the first process only."""
-    if not fabric.is_global_zero:
+def curve_log(
+    fabric: Fabric, folder: Path | None
+) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """Yield a function that adds an epoch's metrics to the curves, in the first process only.
+
+    Args:
+        folder: of the curves; None for no curves.
+    """
+    if folder is None or not fabric.is_global_zero:
         yield lambda epoch, metrics: None
         return
     with Live(str(folder), dvcyaml=None, report=None, save_dvc_exp=False) as live:

@@ -35,9 +35,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def pipeline() -> dict[str, dict]:
-    """The stages of dvc.yaml by name, `foreach` resolved as DVC does."""
+    """The stages of dvc.yaml by name, `foreach` and `matrix` resolved as DVC does."""
+    return resolved_stages()
+
+
+def resolved_stages() -> dict[str, dict]:
+    """Those of a matrix are there once, for the first fold of the first seed."""
     stages = {}
     for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+        if "matrix" in stage:
+            text = yaml.safe_dump({key: stage[key] for key in stage if key != "matrix"})
+            for axis in stage["matrix"]:
+                text = text.replace(f"${{item.{axis}}}", "0")
+            stages[f"{name}@0-0"] = yaml.safe_load(text)
+            continue
         if "foreach" not in stage:
             stages[name] = stage
             continue
@@ -180,7 +191,10 @@ def trained(tmp_path_factory) -> Path:
         )  # fmt: skip
         synthesize.main(folder / "scenes.zip")
         ingest.main(None, folder / "dataset")
-        split.main(folder / "dataset/annotations.json", folder / "split", folder / "data.json")
+        split.main(
+            folder / "dataset/annotations.json",
+            folder / "split", folder / "folds", folder / "data.json",
+        )  # fmt: skip
     frames = folder / "split/val.json", folder / "dataset"
     export.main(ROOT / "models/pretrained.pth", *frames, folder / "yolox.onnx")
     ir.main(folder / "yolox.onnx", *frames, folder / "ir")

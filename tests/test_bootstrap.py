@@ -1,5 +1,6 @@
 """The bootstrap against pycocotools on copied images and against the binomial distribution."""
 
+import copy
 from math import comb
 
 import numpy as np
@@ -10,7 +11,15 @@ from stages import evaluate
 from stages.common.coco_eval import score
 from stages.common.metrics import read_metrics
 from stages.evaluation import bootstrap
-from stages.evaluation.bootstrap import expanded, interval, paired_interval, weighted_ap
+from stages.evaluation.bootstrap import (
+    expanded,
+    packed,
+    paired_interval,
+    resampled_ap,
+    truth_id,
+    unpacked,
+    weighted_ap,
+)
 
 SHUFFLED_IDS = [7, 3, 12, 5, 1, 9, 20, 2, 15, 11]  # COCO files need not list images by id
 
@@ -53,6 +62,10 @@ def random_data(classes, max_boxes, false_alarms, decimals, images, seed=0):
             rows.append({"image_id": image, "category_id": category, "bbox": box.tolist(),
                          "score": float(value)})  # fmt: skip
     return coco, rows
+
+
+def interval(evaluation) -> tuple[float, float]:
+    return bootstrap.interval(resampled_ap(evaluation), len(evaluation.params.imgIds))
 
 
 def copied(coco: dict, rows: list[dict], weights: np.ndarray) -> tuple[dict, list[dict]]:
@@ -197,30 +210,31 @@ def test_a_single_image_tells_nothing():
     assert (interval(one), paired_interval(one, one)) == ((0.0, 1.0), (-1.0, 1.0))
 
 
-@pytest.mark.parametrize(
-    ("images", "start"),
-    [
-        (10, "only 10 val images: AP 0.598 is uncertain, 95 % interval 0.47 to 0.71 (bootstrap "),
-        (1, "only 1 val image: AP 0.598 is uncertain"),
-    ],
-)
-def test_caution(images, start):
-    result = {"images": images, "AP": 0.598, "AP_interval": [0.4712, 0.7089]}
-    assert evaluate.caution(result).startswith(start)
+def test_two_runs_are_compared_without_their_detections():
+    a, b = (part_found(20, found=found) for found in (15, 11))
+    kept = [unpacked(packed(resampled_ap(evaluation))) for evaluation in (a, b)]
+    low, high = bootstrap.ends(kept[0] - kept[1], 20)
+    assert (low, high) == pytest.approx(paired_interval(a, b), abs=2e-5)
 
 
-@pytest.mark.parametrize(("few", "lines"), [(2, 0), (3, 1)])
-def test_evaluate_writes_the_interval_and_warns_of_few_images(
-    few, lines, tiny_pth, tiny_dataset, tmp_path, monkeypatch, capsys
-):
+def test_the_truth_is_known_by_its_images_and_boxes():
+    coco, _ = random_data(2, 5, 0, 9, 10)
+    moved = copy.deepcopy(coco)
+    moved["annotations"][0]["bbox"][0] += 1
+    fewer = {**coco, "images": coco["images"][1:]}
+    renamed = {**coco, "categories": [{"id": 1, "name": "x"}, {"id": 2, "name": "1"}]}
+    assert len({truth_id(c) for c in (coco, copy.deepcopy(coco), moved, fewer, renamed)}) == 4
+
+
+def test_evaluate_writes_the_interval(tiny_pth, tiny_dataset, tmp_path, monkeypatch, capsys):
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(evaluate, "FEW_IMAGES", few)
     val, dataset = tiny_dataset / "split/val.json", tiny_dataset / "dataset"
     names = ("torch.json", "torch.csv", "detections.json")
-    evaluate.main(tiny_pth, val, dataset, *(tmp_path / name for name in names))
+    deployed = tmp_path / "deployed.json"
+    evaluate.main(tiny_pth, val, dataset, *(tmp_path / name for name in names), deployed=deployed)
     result = read_metrics(tmp_path / "torch.json")
     low, high = result["AP_interval"]
     assert 0 <= low <= high <= 1
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("only 2 val")]
-    assert len(said) == lines
+    assert f"(95 % {low:.2f} to {high:.2f}) in f32" in capsys.readouterr().out
+    assert deployed.read_bytes() == (tmp_path / "detections.json").read_bytes()

@@ -4,21 +4,16 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, resolved_stages
 from imports import files_imported, parts_imported, stage_files
 
 from stages.common.params import Params
 
-DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-NAMES = [
-    f"{name}@{key}" if key else name
-    for name, stage in DVC_YAML["stages"].items()
-    for key in stage.get("foreach", [None])
-]
+STAGES = resolved_stages()
+NAMES = list(STAGES)
 FROM_IR_ON = {"ir", "quantize", "evaluate", "compare", "benchmark", "report", "gate"}
 # Parameters of these names are invisible to DVC's run cache.
 FORBIDDEN = {"size", "nfiles"}
@@ -30,47 +25,64 @@ def declared(stage: dict, *kinds: str) -> set[str]:
     return {next(iter(item)) if isinstance(item, dict) else item for item in listed}
 
 
-def script(name: str) -> Path:
-    """The page of a stage."""
-    place = ROOT / "stages" / name.split("@")[0]
-    return place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
+def commands(name: str) -> list[list[str]]:
+    """The commands of a stage, as words."""
+    command = STAGES[name]["cmd"]
+    return [shlex.split(c) for c in ([command] if isinstance(command, str) else command)]
+
+
+def scripts(name: str) -> list[str]:
+    """The scripts that a stage runs, by name: its own, except for those of a fold."""
+    return [words[2].removeprefix("stages.") for words in commands(name)]
+
+
+def page(script: str) -> str:
+    place = ROOT / "stages" / script
+    return (place / "__main__.py" if place.is_dir() else place.with_suffix(".py")).read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stage_runs_the_script_of_its_name(name):
+    assert all(words[:2] == ["python", "-m"] for words in commands(name))
+    assert name.startswith("fold_") or scripts(name) == [name.split("@")[0]]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_code_that_a_stage_imports_is_a_dependency(pipeline, name):
     deps = declared(pipeline[name], "deps")
     code = {path for path in deps if path.startswith(("stages/", "detector/"))}
-    assert code == parts_imported(name.split("@")[0], ROOT)
+    assert code == set().union(*(parts_imported(script, ROOT) for script in scripts(name)))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_paths_in_a_command_are_declared(pipeline, name):
-    stage = pipeline[name]
-    words = shlex.split(stage["cmd"])
-    assert words[:3] == ["python", "-m", f"stages.{name.split('@')[0]}"]
-    known = declared(stage, "deps", "outs", "metrics", "plots")
-    for word in words[3:]:
-        assert any(path == word or path.startswith(f"{word}/") for path in known), word
+    known = declared(pipeline[name], "deps", "outs", "metrics", "plots")
+    for word in (word for words in commands(name) for word in words[3:] if "/" in word):
+        assert any(
+            f"{path}/".startswith(f"{word}/") or word.startswith(f"{path}/") for path in known
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stage_is_described_and_depends_on_what_it_runs_on(pipeline, name):
     assert pipeline[name]["desc"]
-    packages = "${toolchain}" if name.split("@")[0] in FROM_IR_ON else "openvino"
-    assert f"requirements/{packages}.txt" in pipeline[name]["deps"]
-    assert script(name).read_text().startswith('"""')
+    for script in scripts(name):
+        packages = "${toolchain}" if script in FROM_IR_ON else "openvino"
+        assert f"requirements/{packages}.txt" in pipeline[name]["deps"]
+        assert page(script).startswith('"""')
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_sections_that_a_stage_reads_are_its_params(pipeline, name):
     sections = set(Params.model_fields)
-    read = set(re.findall(r"params(?:\(\))?\.(\w+)", script(name).read_text())) & sections
+    pages = " ".join(page(script) for script in scripts(name))
+    read = set(re.findall(r"params(?:\(\))?\.(\w+)", pages)) & sections
     declared_sections = {key.split(".")[0] for key in pipeline[name].get("params", [])}
     assert read <= declared_sections <= sections
 
 
 def test_no_parameter_reaches_a_shell(pipeline):
-    assert not [name for name, stage in pipeline.items() if "${" in stage["cmd"]]
+    assert not [name for name, stage in pipeline.items() if "${" in str(stage["cmd"])]
 
 
 def test_no_parameter_has_a_name_that_the_run_cache_cannot_see():
@@ -79,7 +91,7 @@ def test_no_parameter_has_a_name_that_the_run_cache_cannot_see():
 
 
 def test_rooms_import_only_what_lies_below_them():
-    stages = {name.split("@")[0] for name in NAMES}
+    stages = {script for name in NAMES for script in scripts(name)}
     shared = {p.name for p in (ROOT / "stages").iterdir() if (p / "__init__.py").exists()} - stages
     assert shared == {"common", "conversion", "evaluation", "scenes", "yolox"}
     own = {f"stages/{name}" for name in stages} | {f"stages/{name}.py" for name in stages}

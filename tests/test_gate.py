@@ -20,13 +20,17 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("judged_by", ["val", "folds"])
 @pytest.mark.parametrize("name", CASES)
-def test_the_gate(run_stage, tmp_path, name):
+def test_the_gate(run_stage, tmp_path, name, judged_by):
     lost, interval, max_drop, status, said = CASES[name]
     write_params(tmp_path, {"gate.max_drop": max_drop})
     figures = {"AP": lost, "interval": interval, "per_class": {"a": 1.8, "b": 4.2}}
-    write_json(tmp_path / "drop.json", {"int8": figures})
-    done = run_stage("gate", "drop.json", "report.md", cwd=tmp_path)
+    of_val = {"int8": figures if judged_by == "val" else {**figures, "interval": [-99, 99]}}
+    write_json(tmp_path / "drop.json", of_val)
+    of_folds = {"drop": {"int8": figures}} if judged_by == "folds" else {}
+    write_json(tmp_path / "crossval.json", of_folds)
+    done = run_stage("gate", "drop.json", "crossval.json", "report.md", cwd=tmp_path)
     assert done.returncode == status, done.stderr
     assert said in (done.stderr if status else done.stdout)
     if status:

@@ -2,38 +2,111 @@
 
 import copy
 
+import numpy as np
 import pytest
 from test_report import ACCURACY, DROP, HOST, SPEED
 
-from tools.review.__main__ import data_lines, machines, table_of
-from tools.review.frames import changed_images, is_right
-from tools.review.verdicts import (
+from stages.common.run import UserError
+from stages.evaluation.bootstrap import packed
+from tools.review.__main__ import check_losses, data_lines, evidence, machines, table_of
+from tools.review.accuracy import (
     BETTER,
-    BUSY_MACHINE,
     NOISE,
-    OTHER_MACHINE,
+    SURELY_EQUAL,
+    TRAINING_SD,
     WORSE,
-    judged,
-    rows,
-    why_incomparable,
+    ap_change,
+    drop_change,
+    power,
 )
+from tools.review.frames import changed_images, is_right
+from tools.review.verdicts import BUSY_MACHINE, OTHER_MACHINE, rows, why_incomparable
 
-BEFORE = {"accuracy": ACCURACY, "drop": DROP, "speed": SPEED}
+# The same images make AP vary by 5 points whatever the model; a change by itself by 0.3.
+OF_IMAGES = np.random.default_rng(0).normal(0, 0.05, 1000)
+OF_A_CHANGE = np.random.default_rng(1).normal(0, 0.003, 1000)
+
+
+def judged(figures: dict[str, dict], shift: float = 0.0, truth: str = "a") -> dict[str, dict]:
+    """Accuracy with resamples; `shift` is added to AP."""
+    own = OF_IMAGES + (OF_A_CHANGE if shift else 0)
+    return {
+        key: {**value, "AP": value["AP"] + shift, "truth": truth,
+              "resampled": packed(value["AP"] + shift + own),
+              "AP_interval": [value["AP"] + shift - 0.1, value["AP"] + shift + 0.1]}
+        for key, value in figures.items()
+    }  # fmt: skip
+
+
+BEFORE = {"accuracy": judged(ACCURACY), "drop": DROP, "crossval": {}, "speed": SPEED,
+          "weights": ("1",), "fold_weights": ()}  # fmt: skip
+FOLDS = {
+    "truth": "b", "clusters": 40, "folds": 5,
+    "accuracy": {key: {**value, "training_sd": 0.01} for key, value in judged(ACCURACY).items()},
+    "drop": {"int8": {**DROP["int8"], "training_sd": 0.5}},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "higher_is_better", "verdict"),
+    ("shift", "truth", "weights", "verdict"),
     [
-        ((5, [4, 6]), (7, [6.5, 8]), True, BETTER),
-        ((5, [4, 6]), (7, [5.5, 8]), True, NOISE),
-        ((5, [4, 6]), (3, [2, 3.9]), True, WORSE),
-        ((5, [4, 6]), (3, [2, 3.9]), False, BETTER),
-        ((5, [4, 6]), (5, [4, 6]), True, NOISE),
-        ((5, [5, 5]), (5.1, [5.1, 5.1]), True, BETTER),
+        (0.0, "a", "1", SURELY_EQUAL),
+        (0.002, "a", "1", NOISE),
+        (0.01, "a", "1", BETTER),
+        (-0.01, "a", "1", WORSE),
+        (-0.01, "a", "2", NOISE),  # trained again: that alone moves AP by more
+        (-0.08, "a", "2", WORSE),
+        (-0.08, "b", "1", NOISE),  # other images: not in pairs
+        (-0.30, "b", "1", WORSE),
     ],
 )
-def test_a_figure_is_judged_by_its_interval(old, new, higher_is_better, verdict):
-    assert judged(*old, *new, higher_is_better) == verdict
+def test_ap_is_judged_in_pairs(shift, truth, weights, verdict):
+    after = {**BEFORE, "accuracy": judged(ACCURACY, shift, truth), "weights": (weights,)}
+    both = evidence(BEFORE, after)
+    change = ap_change(*both, "ir")
+    assert change.points == pytest.approx(100 * shift)
+    assert change.verdict() == verdict
+    said = power(*both)
+    pairs = "in pairs" if truth == "a" else "not in pairs, since the images or boxes differ"
+    assert f"60 val images, {pairs}" in said
+    assert ("the chance of training is included" in said) == (weights == "2")
+    assert f"A difference of {change.half_width:.1f} AP points or more would show." in said
+
+
+def test_the_spread_of_training_widens_an_interval():
+    same, trained = ({**BEFORE, "weights": (weights,)} for weights in "12")
+    width = ap_change(*evidence(BEFORE, same), "ir").half_width
+    wider = ap_change(*evidence(BEFORE, trained), "ir").half_width
+    assert wider == pytest.approx(np.hypot(width, 1.96 * 2**0.5 * TRAINING_SD))
+
+
+def test_folds_replace_the_val_images_where_both_have_them():
+    after = {**BEFORE, "crossval": FOLDS, "fold_weights": ("3",)}
+    assert "60 val images" in power(*evidence(BEFORE, after))
+    both = evidence(after, {**after, "fold_weights": ("4",)})
+    assert "60 images, each by a model that was not trained on it, in pairs" in power(*both)
+    assert ap_change(*both, "ir").half_width == pytest.approx(1.96 * 2**0.5 * 1.0, abs=0.01)
+    assert drop_change(*both).half_width == pytest.approx(1.96 * 2**0.5 * 0.5, abs=0.01)
+    # Not in pairs, the intervals cover training already.
+    other = {**after, "crossval": {**FOLDS, "truth": "c"}, "fold_weights": ("4",)}
+    assert ap_change(*evidence(after, other), "ir").half_width == pytest.approx(10 * 2**0.5)
+
+
+@pytest.mark.parametrize(
+    ("shift", "max_drop", "fails"),
+    [(-0.03, 1.0, True), (-0.03, 4.0, False), (-0.03, None, False), (0.03, 0.0, False)],
+)
+def test_a_sure_loss_ends_the_review_with_an_error(shift, max_drop, fails):
+    both = evidence(BEFORE, {**BEFORE, "accuracy": judged(ACCURACY, shift)})
+    if not fails:
+        check_losses(*both, max_drop)
+        return
+    with pytest.raises(UserError, match=r"AP of PyTorch changed by -3.0 \(-3.6 to -2.4\) points"):
+        check_losses(*both, max_drop)
+
+
+def changes(before: dict, after: dict) -> list:
+    return rows(before, after, evidence(before, after))
 
 
 def changed(path: tuple[str, ...], value: object) -> list:
@@ -42,14 +115,14 @@ def changed(path: tuple[str, ...], value: object) -> list:
     for name in path[:-1]:
         place = place[name]
     place[path[-1]] = value
-    return [(row.figure, row.before, row.after, row.verdict) for row in rows(BEFORE, after)]
+    return [(row.figure, row.before, row.after, row.verdict) for row in changes(BEFORE, after)]
 
 
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
         (("accuracy", "int8", "AP50"), 0.9, []),
-        (("accuracy", "int8", "AP"), 0.5, [("AP, OpenVINO INT8", "0.480", "0.500", NOISE)]),
+        (("accuracy", "int8", "AP50"), 0.8, [("AP50, OpenVINO INT8", "0.900", "0.800", "see AP")]),
         (("accuracy", "ir", "size_mb"), 3.0, [("MB, OpenVINO FP16", "1.7", "3.0", WORSE)]),
         (
             ("speed", "int8", "throughput_fps"),
@@ -61,7 +134,6 @@ def changed(path: tuple[str, ...], value: object) -> list:
             6.05,
             [("Speed-up, OpenVINO INT8", "6", "6.05", NOISE)],
         ),
-        (("drop", "int8", "AP"), 2.5, [("INT8 drop, AP points", "2.0", "2.5", NOISE)]),
     ],
 )
 def test_only_what_changed_is_told(path, value, expected):
@@ -73,7 +145,7 @@ def test_a_speed_up_may_differ_by_the_run(speedup, verdict):
     after = copy.deepcopy(BEFORE)
     ends = [speedup - 0.1, speedup + 0.1]
     after["speed"]["int8"] |= {"speedup_vs_torch": speedup, "speedup_interval": ends}
-    assert [row.verdict for row in rows(BEFORE, after)] == [verdict]
+    assert [row.verdict for row in changes(BEFORE, after)] == [verdict]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +163,7 @@ def test_speeds_compare_on_the_very_same_quiet_machine_only(before, after, verdi
     old["speed"]["host"] |= before
     new["speed"]["host"] |= after
     new["speed"]["int8"] |= {"speedup_vs_torch": 90.0, "speedup_interval": [80.0, 95.0]}
-    assert [row.verdict for row in rows(old, new)] == [verdict]
+    assert [row.verdict for row in changes(old, new)] == [verdict]
     measured, *reason = machines(old["speed"]["host"], new["speed"]["host"])
     assert "before: measured on 2026-01-31 on A|B, 2 cores" in measured
     assert bool(reason) == bool(told) and all(told in sentence for sentence in reason)
@@ -104,7 +176,7 @@ def test_an_older_commit_that_tells_no_machine_from_another():
 
 
 def test_nothing_changed():
-    assert table_of(rows(BEFORE, copy.deepcopy(BEFORE))) == ["No figure changed."]
+    assert table_of(changes(BEFORE, copy.deepcopy(BEFORE))) == ["No figure changed."]
 
 
 def box(image: int, left: float, category: int = 1, score: float = 0.9) -> dict:

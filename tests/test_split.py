@@ -301,7 +301,7 @@ def run(tmp_path, monkeypatch, coco: dict, **changes) -> dict:
     write_params(tmp_path, {f"split.{name}": value for name, value in changes.items()})
     write_json(tmp_path / "in.json", coco)
     monkeypatch.chdir(tmp_path)
-    main(tmp_path / "in.json", tmp_path / "split", tmp_path / "data.json")
+    main(tmp_path / "in.json", tmp_path / "split", tmp_path / "folds", tmp_path / "data.json")
     return json.loads((tmp_path / "split/report.json").read_text())
 
 
@@ -309,7 +309,8 @@ def test_files_written(tmp_path, monkeypatch, capsys):
     coco = coco_of(photos(40))
     report = run(tmp_path, monkeypatch, coco)
     assert sorted(p.name for p in tmp_path.rglob("*.json")) == [
-        "calibration.json", "data.json", "in.json", "report.json", "train.json", "val.json",
+        "calibration.json", "data.json", "folds.json", "in.json", "report.json", "train.json",
+        "val.json",
     ]  # fmt: skip
     lists = {n: json.loads((tmp_path / f"split/{n}.json").read_text()) for n in
              ("train", "val", "calibration")}  # fmt: skip

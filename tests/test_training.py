@@ -1,6 +1,7 @@
 """Training: samples, schedules and the stage itself on a few images."""
 
 import csv
+import json
 import math
 import os
 import shutil
@@ -18,6 +19,7 @@ import yaml
 from conftest import ROOT
 
 from stages.common.coco import read_coco
+from stages.common.files import write_json
 from stages.common.params import Recipe, load_params
 from stages.train import has_shape_of
 from stages.yolox.budget import epochs_within
@@ -126,8 +128,8 @@ def prepare(folder, **changes) -> None:
 
 def arguments(data) -> list:
     split, dataset = data / "split", data / "dataset"
-    return [split / "train.json", split / "val.json", dataset, "pretrained.pth", "yolox.pth",
-            "last.pth", "curves"]  # fmt: skip
+    return [split / "train.json", dataset, "pretrained.pth", "yolox.pth",
+            "--val", split / "val.json", "--last", "last.pth", "--curves", "curves"]  # fmt: skip
 
 
 def train(run_stage, tiny_dataset, folder, **changes):
@@ -151,6 +153,31 @@ def test_the_stage_writes_weights_and_curves_and_the_same_ones_again(
               for p in (first / "curves").rglob("*") if p.is_file()}  # fmt: skip
     losses = {f"loss/{name}.tsv" for name in ("total", "iou", "conf", "cls", "l1")}
     assert curves == losses | {"lr.tsv", "val/AP.tsv", "val/AP50.tsv"}
+
+
+def test_without_val_images_nothing_is_chosen(run_stage, tiny_dataset, tmp_path):
+    # Twice the same: trained on both lists by train.images, and by one list without --val.
+    both = json.loads((tiny_dataset / "split/train.json").read_text())
+    val = json.loads((tiny_dataset / "split/val.json").read_text())
+    both["images"] += val["images"]
+    both["annotations"] += val["annotations"]
+    write_json(tmp_path / "lists/1/train.json", both)
+    write_json(tmp_path / "lists/0/train.json", both)
+    prepare(tmp_path, images="all", patience=1)
+    every = run_stage("train", *arguments(tiny_dataset), cwd=tmp_path)
+    fold = ["lists/0/train.json", tiny_dataset / "dataset", "pretrained.pth", "fold.pth"]
+    of_fold = run_stage("train", *fold, cwd=tmp_path)
+    other_seed = run_stage("train", *fold[:3], "seed.pth", "--seed", "1", cwd=tmp_path)
+    for done in (every, of_fold, other_seed):
+        assert done.returncode == 0, done.stderr
+        assert "best AP" not in done.stdout and "stopped early" not in done.stdout
+    assert "training, fold 1 of 2" in of_fold.stdout
+    assert "1 folds to train" in of_fold.stdout
+    weights = [load_weights(tmp_path / f"{name}.pth").model for name in ("yolox", "last", "fold")]
+    assert all(torch.equal(value, w[key]) for w in weights for key, value in weights[0].items())
+    other = load_weights(tmp_path / "seed.pth").model
+    assert not all(torch.equal(value, other[key]) for key, value in weights[0].items())
+    assert not (tmp_path / "curves/plots/metrics/val").exists()
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_steps_run_what_is_in_the_repository():
             elif words[0].startswith(".ci/"):
                 assert os.access(ROOT / words[0], os.X_OK)
             else:
-                assert words[0] in ("cat", "touch", "true")
+                assert words[0] in ("cat", "touch", "true", "false")
 
 
 @pytest.mark.parametrize(

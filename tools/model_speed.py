@@ -73,7 +73,7 @@ def write_models(name: str, source: Path) -> None:
     dataset, val = Path("dataset"), Path("split/val.json")
     if not val.exists():
         ingest.main(None, dataset)
-        split.main(dataset / "annotations.json", Path("split"), Path("data.json"))
+        split.main(dataset / "annotations.json", Path("split"), Path("folds"), Path("data.json"))
     model = load_params().model
     torch.manual_seed(0)
     architecture = model.architecture()

@@ -96,8 +96,8 @@ def train(out: Path, changes: dict) -> None:
     """Run the stage `train` once; its weights and result.json stay in `out`."""
     write_params(out, changes)
     run_stage(
-        out, "train", "../split/train.json", "../split/val.json", "../dataset",
-        ROOT / "models/pretrained.pth", "yolox.pth", "last.pth", "curves",
+        out, "train", "../split/train.json", "../dataset", ROOT / "models/pretrained.pth",
+        "yolox.pth", "--val", "../split/val.json", "--last", "last.pth", "--curves", "curves",
     )  # fmt: skip
     aps, ap50s = (read_curve(out, name) for name in ("AP", "AP50"))
     best = max(range(len(aps)), key=aps.__getitem__)

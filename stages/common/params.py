@@ -176,6 +176,7 @@ class Recipe(Section):
 
 
 class Train(Recipe):
+    images: Literal["train", "all"]
     pretrained: Annotated[str, Field(min_length=1)]
 
 
@@ -194,6 +195,18 @@ class Quantize(Section):
     calibration_images: AtLeastOne
     fast_bias_correction: bool
     keep_float: tuple_of(Literal["predictions", "stem", "first_block", "depthwise"])
+
+
+def counted(values: tuple[int, ...]) -> tuple[int, ...]:
+    """Check `crossval.folds`: empty, or 0, 1, 2 and so on."""
+    if len(values) == 1 or values != tuple(range(len(values))):
+        raise ValueError("expected [], or the numbers of two or more folds from 0 on: [0, 1, 2]")
+    return values
+
+
+class Crossval(Section):
+    folds: Annotated[tuple_of(int), AfterValidator(counted)]
+    seeds: Annotated[tuple_of(Count), Field(min_length=1)]
 
 
 class Evaluate(Section):
@@ -231,6 +244,7 @@ class Params(Section):
     train: Train
     pretrain: Pretrain
     quantize: Quantize
+    crossval: Crossval
     evaluate: Evaluate
     gate: Gate
     benchmark: Benchmark

@@ -1,4 +1,4 @@
-"""Confidence intervals of AP: bootstrap over images.
+"""Confidence intervals of AP: bootstrap over images, or over clusters of images that are alike.
 
 Images are drawn with replacement and AP is computed again, by the arithmetic of pycocotools'
 `accumulate` with a weight for each image instead of copies of its boxes. Percentile interval:
@@ -7,6 +7,9 @@ few images is too narrow: Hesterberg, What Teachers Should Know About the Bootst
 Statistician 69, 2015), section 3.3.
 """
 
+import base64
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +19,7 @@ from scipy import stats
 
 RESAMPLES = 1000
 SEED = 0
+NORMAL_95 = 1.96  # standard deviations on either side that hold 95 % of a normal distribution
 OUTSIDE = 0.025  # share of the resamples beyond each end, were there many images
 BLOCK_ITEMS = 2**18  # array elements worked on at a time: they stay in the processor's cache
 
@@ -35,18 +39,17 @@ class ClassMatches:
     boxes: np.ndarray  # int [I], boxes of the truth
 
 
-def interval(evaluation: COCOeval) -> tuple[float, float]:
+def interval(resampled: np.ndarray, images: int) -> tuple[float, float]:
     """Return the 95 % interval of AP.
 
     Args:
-        evaluation: after `evaluate`, of a truth with at least one box.
+        resampled: AP of every resample, from `resampled_ap`.
+        images: number of images, or of clusters where these were drawn.
 
     Returns:
         Lower and upper end, 0 to 1; the whole range for a single image, which has no variation.
     """
-    if len(evaluation.params.imgIds) == 1:
-        return 0.0, 1.0
-    return ends(resampled_ap(evaluation), len(evaluation.params.imgIds))
+    return ends(resampled, images) if images > 1 else (0.0, 1.0)
 
 
 def paired_interval(a: COCOeval, b: COCOeval) -> tuple[float, float]:
@@ -69,10 +72,24 @@ def paired_interval(a: COCOeval, b: COCOeval) -> tuple[float, float]:
 
 
 def ends(values: np.ndarray, images: int) -> tuple[float, float]:
-    """Return the percentile interval of values [N]; nan (a resample without boxes) is left out."""
+    """Return the percentile interval of values [N] of so many images or clusters; nan (a resample
+    without boxes) is left out."""
     outside = 100 * expanded(images)
     low, high = np.nanpercentile(values, (outside, 100 - outside))
     return float(low), float(high)
+
+
+def widened(value: float, interval: tuple[float, float], deviation: float) -> tuple[float, float]:
+    """Return a 95 % interval that also covers an independent source of chance.
+
+    Args:
+        value: the estimate.
+        interval: its 95 % interval without that source.
+        deviation: standard deviation that the source gives.
+    """
+    beyond = NORMAL_95 * deviation
+    low, high = max(value - interval[0], 0.0), max(interval[1] - value, 0.0)
+    return float(value - np.hypot(low, beyond)), float(value + np.hypot(high, beyond))
 
 
 def expanded(images: int) -> float:
@@ -85,11 +102,43 @@ def expanded(images: int) -> float:
     return float(stats.norm.cdf(spread))
 
 
-def resampled_ap(evaluation: COCOeval) -> np.ndarray:
-    """Return AP of every resample, float [RESAMPLES]; the same images give the same resamples."""
-    images = len(evaluation.params.imgIds)
-    draws = np.random.default_rng(SEED).multinomial(images, np.full(images, 1 / images), RESAMPLES)
-    return weighted_ap(evaluation, draws).mean(axis=1)
+def resampled_ap(evaluation: COCOeval, clusters: np.ndarray | None = None) -> np.ndarray:
+    """Return AP of every resample, float [RESAMPLES]; the same images give the same resamples.
+
+    Args:
+        evaluation: after `evaluate`, of a truth with at least one box.
+        clusters: int [I], 0 to C - 1: images of one cluster are drawn together, as `evaluation`
+            orders them; None: each image alone.
+    """
+    if clusters is None:
+        clusters = np.arange(len(evaluation.params.imgIds))
+    count = clusters.max() + 1
+    draws = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    return weighted_ap(evaluation, draws[:, clusters]).mean(axis=1)
+
+
+def packed(resampled: np.ndarray) -> str:
+    """Encode AP of the resamples, float [RESAMPLES], for a metrics file: base64 of uint16 [65535 is
+    an AP of 1; nan, a resample without boxes, is 0].
+
+    Resamples of the same images are the same, so two runs are compared on them without their
+    detections.
+    """
+    values = np.round(np.nan_to_num(resampled) * 65535).astype("<u2")
+    return base64.b64encode(values.tobytes()).decode()
+
+
+def unpacked(text: str) -> np.ndarray:
+    """Decode what `packed` wrote: float [RESAMPLES]."""
+    return np.frombuffer(base64.b64decode(text), "<u2") / 65535
+
+
+def truth_id(coco: dict) -> str:
+    """Return a hash of the images and boxes that figures come from: 16 hexadecimal digits."""
+    images = [[image["id"], image.get("sha256"), image.get("cluster")] for image in coco["images"]]
+    boxes = [[box["image_id"], box["category_id"], box["bbox"]] for box in coco["annotations"]]
+    content = json.dumps([images, boxes, [c["name"] for c in coco["categories"]]])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def weighted_ap(evaluation: COCOeval, weights: np.ndarray) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 In:   data/split/val.json, data/dataset   images to draw on
       data/detections                     what PyTorch and INT8 found in them
-      metrics                             data, accuracy, drop, curves, speed, kernels
+      metrics                             data, accuracy, drop, crossval, curves, speed, kernels
 Out:  metrics/report.md      the table
       metrics/report.html    the table, figures and curves; opens from disk without a network
       metrics/tradeoff.csv   AP and FPS of each variant, as this machine runs it
+
+Accuracy and drop are those of the cross-validation where there is one, else those on the val list.
 
 Run:  python -m stages.report data/split/val.json data/dataset data/detections metrics \
           metrics/report.md metrics/report.html metrics/tradeoff.csv
@@ -27,7 +29,12 @@ from stages.common.run import run_stage
 from stages.report import figures
 from stages.report.differences import most_different
 from stages.report.kernels import float_layers, read_kernels, shares
-from stages.report.recommendation import missing_labels, recommendation
+from stages.report.recommendation import (
+    judged_by_folds,
+    judged_by_val,
+    missing_labels,
+    recommendation,
+)
 from stages.report.table import (
     HEADINGS,
     LEGEND,
@@ -53,11 +60,11 @@ def main(
 ) -> None:
     """Write the report as Markdown and HTML and print its table."""
     params, coco = load_params(), read_coco(val)
-    accuracy = {key: read_metrics(metrics / "accuracy" / f"{key}.json") for key in NAMES}
-    speed, drop = read_metrics(metrics / "speed.json"), read_metrics(metrics / "drop.json")
+    accuracy, drop, judged_by = read_accuracy(metrics, params.train.images)
+    speed = read_metrics(metrics / "speed.json")
     table = rows(accuracy, speed, drop)
     sentences = recommendation(accuracy, speed, drop, params.gate.max_drop)
-    sentences += missing_labels(read_metrics(metrics / "data.json"))
+    sentences += [judged_by, *missing_labels(read_metrics(metrics / "data.json"))]
     write_text(out_md, markdown(table, sentences, speed["host"]))
     write_csv(tradeoff, ("variant", "FPS", "AP"), deployed(accuracy, speed))
     both = [read_json(detections / f"{key}.json") for key in ("torch", "int8")]
@@ -77,6 +84,24 @@ def main(
         ),
     )
     print_summary(table, busy_machine(speed["host"]) + sentences, out_html)
+
+
+def read_accuracy(metrics: Path, trained_on: str) -> tuple[dict[str, dict], dict, str]:
+    """Return the figures of all variants, what they lost, and a sentence on where both come from.
+
+    Args:
+        metrics: the folder.
+        trained_on: `train.images`.
+    """
+    accuracy = {key: read_metrics(metrics / "accuracy" / f"{key}.json") for key in NAMES}
+    crossval = read_metrics(metrics / "crossval.json")
+    if not crossval:
+        drop = read_metrics(metrics / "drop.json")
+        return accuracy, drop, judged_by_val(accuracy["torch"], trained_on)
+    merged = {key: {**own, **crossval["accuracy"][key]} for key, own in accuracy.items()}
+    for key, own in merged.items():
+        own["as_deployed"] = {**accuracy[key]["as_deployed"], **own["as_deployed"]}
+    return merged, crossval["drop"], judged_by_folds(crossval, trained_on)
 
 
 def facts(

@@ -63,9 +63,10 @@ def training_svg(train_dir: Path) -> str:
     plots = train_dir / "plots" / "metrics"
     loss_axes.plot(*columns(plots / "loss" / "total.tsv", "\t", "step", "total"), color="tab:gray")
     loss_axes.set(xlabel="epoch", ylabel="loss (grey)")
-    ap_axes = loss_axes.twinx()
-    ap_axes.plot(*columns(plots / "val" / "AP.tsv", "\t", "step", "AP"), marker="o", markersize=3)
-    ap_axes.set(ylabel="AP on val (blue)", ylim=(0, 1))
+    if (val := plots / "val" / "AP.tsv").exists():  # train.images: all has none
+        ap_axes = loss_axes.twinx()
+        ap_axes.plot(*columns(val, "\t", "step", "AP"), marker="o", markersize=3)
+        ap_axes.set(ylabel="AP on val (blue)", ylim=(0, 1))
     return svg(figure)
 
 

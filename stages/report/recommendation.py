@@ -1,6 +1,5 @@
 """The recommendation: which variant to deploy on this machine, and why."""
 
-from stages.common.metrics import FEW_IMAGES
 from stages.report.table import NAMES
 
 
@@ -20,7 +19,6 @@ def recommendation(
     return [
         *([] if speed["host"]["busy"] else by_speed(accuracy, speed, max_drop)),
         lost_in_int8(drop["int8"], max_drop),
-        *few_images(accuracy["torch"]),
     ]
 
 
@@ -56,15 +54,45 @@ def lost_in_int8(drop: dict, max_drop: float | None) -> str:
     )
 
 
-def few_images(accuracy: dict) -> list[str]:
-    """Say how uncertain AP of few images is; nothing of many."""
-    images, (low, high) = accuracy["images"], accuracy["AP_interval"]
-    if images >= FEW_IMAGES:
-        return []
-    return [
-        f"Accuracy comes from {images} val images with {accuracy['boxes']} boxes. 95 % interval of "
-        f"PyTorch's AP: {low:.2f} to {high:.2f}."
-    ]
+def judged_by_val(accuracy: dict, trained_on: str) -> str:
+    """Say which images the figures come from, and how uncertain AP is.
+
+    Args:
+        accuracy: of PyTorch.
+        trained_on: `train.images`.
+    """
+    if trained_on == "all":
+        return (
+            "The model was trained on the val images too, so accuracy is not that on unseen "
+            "images: run `make crossval`."
+        )
+    low, high = accuracy["AP_interval"]
+    return (
+        f"Accuracy comes from {accuracy['images']} val images with {accuracy['boxes']} boxes. 95 % "
+        f"interval of PyTorch's AP: {low:.2f} to {high:.2f}."
+    )
+
+
+def judged_by_folds(crossval: dict, trained_on: str) -> str:
+    """Say how many images the figures come from, how uncertain AP is, and whose figures they are.
+
+    Args:
+        crossval: content of metrics/crossval.json.
+        trained_on: `train.images`.
+    """
+    torch = crossval["accuracy"]["torch"]
+    low, high = torch["AP_interval"]
+    model = (
+        "The deployed model was trained on all of them in the same way"
+        if trained_on == "all"
+        else "The deployed model was trained on the train list"
+    )
+    return (
+        f"Accuracy comes from {torch['images']} images with {torch['boxes']} boxes, each judged by "
+        f"a model that was not trained on it ({crossval['folds']} folds). 95 % interval of "
+        f"PyTorch's AP: {low:.2f} to {high:.2f}; {100 * torch['training_share']:.0f} % of its "
+        f"variance comes from training. {model}."
+    )
 
 
 def missing_labels(data: dict) -> list[str]:

@@ -11,7 +11,7 @@ HEADINGS = (
     "Speed-up",
 )  # fmt: skip
 LEGEND = (
-    "AP and AP50: COCO average precision on the val images, computed in float32. "
+    "AP and AP50: COCO average precision on images that were not trained on, in float32. "
     "Drop: AP lost against PyTorch, in AP points (100 points are an AP of 1). "
     "Precision: what the model computes in on this machine by default. "
     "AP deployed: AP in that precision. "

@@ -8,16 +8,19 @@ Out:  data/split/train.json           COCO of the images for training
       data/split/calibration.json     the train images in the order in which `quantize` takes
                                       them: the first N are a varied sample for any N
       data/split/report.json          contents of each split, and near duplicates across splits
+      data/folds/lists                <fold>/train.json, val.json and calibration.json of each fold
+                                      of `crossval.folds`: every train or val image is a val image
+                                      of one fold; folds.json, the number of images in each
       metrics/data.json               the counts for review
 
 Images of one group stay in one split; `split.group_by` defines the groups. A val or test image
 with a near duplicate in train is left out.
 
-Run:  python -m stages.split data/dataset/annotations.json data/split metrics/data.json
+Run:  python -m stages.split data/dataset/annotations.json data/split data/folds/lists \
+          metrics/data.json
 """
 
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +29,8 @@ from stages.common.coco import read_coco, subset
 from stages.common.files import atomic_path, write_json
 from stages.common.params import load_params
 from stages.common.run import UserError, run_stage
-from stages.split.calibration_order import calibration_order
+from stages.split.calibration_order import calibration_list
+from stages.split.folds import fold_lists
 from stages.split.groups import (
     MAX_BITS,
     assign_splits,
@@ -40,9 +44,9 @@ from stages.split.still_camera import is_still, leave_out_neighbors, with_moment
 from stages.split.subsets import SPLITS, check_subsets
 
 
-def main(annotations: Path, out_dir: Path, metrics: Path) -> None:
+def main(annotations: Path, out_dir: Path, folds_dir: Path, metrics: Path) -> None:
     """Split a clean COCO into train, val, test and calibration lists."""
-    params = load_params().split
+    params, folds = load_params().split, len(load_params().crossval.folds)
     coco = read_coco(annotations, boxes_needed=True)
     check_subsets(coco["images"], params)
     hashes = hashes_of(coco["images"])
@@ -55,27 +59,30 @@ def main(annotations: Path, out_dir: Path, metrics: Path) -> None:
     splits = assign_splits(coco, keys, hashes, params)
     splits = leave_out_neighbors(coco["images"], still, splits, params.block)
     check_train_and_val(coco, splits, still.sum())
+    lists = split_lists(coco, keys, splits, params.seed)
+    of_folds = fold_lists(coco, keys, hashes, still, splits, folds, params)
     report = build_report(coco, hashes, keys, splits, params, int(still.sum()))
     with atomic_path(out_dir) as tmp:
-        for name, content in split_lists(coco, keys, splits, params.seed).items():
+        for name, content in lists.items():
             write_json(tmp / f"{name}.json", content)
         write_json(tmp / "report.json", report)
+    with atomic_path(folds_dir) as tmp:
+        for name, content in of_folds.items():
+            write_json(tmp / f"{name}.json", content)
+        counts = {name: len(content["images"]) for name, content in of_folds.items()}
+        write_json(tmp / "folds.json", counts)
     write_json(metrics, metrics_of(report))
     print_summary(report)
 
 
 def split_lists(coco: dict, keys: list[str], splits: np.ndarray, seed: int) -> dict[str, dict]:
     """Return the COCO of each list that is written, by name."""
-    lists = {name: [] for name in SPLITS}
-    for image, split in zip(coco["images"], splits.tolist(), strict=True):
-        if split >= 0:
-            lists[SPLITS[split]].append(image)
-    boxes = defaultdict(list)
-    for box in coco["annotations"]:
-        boxes[box["image_id"]].append(box)
-    groups = dict(zip((image["id"] for image in coco["images"]), keys, strict=True))
-    lists["calibration"] = calibration_order(lists["train"], boxes, groups, seed)
-    return {n: subset(coco, images) for n, images in lists.items() if images or n != "test"}
+    lists = {
+        name: subset(coco, [coco["images"][row] for row in np.flatnonzero(splits == index)])
+        for index, name in enumerate(SPLITS)
+    }
+    lists["calibration"] = calibration_list(lists["train"], coco, keys, seed)
+    return {name: found for name, found in lists.items() if found["images"] or name != "test"}
 
 
 def check_train_and_val(coco: dict, splits: np.ndarray, still: int) -> None:

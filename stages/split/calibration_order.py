@@ -1,11 +1,29 @@
 """The order in which train images calibrate: the first N are a varied sample for any N."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
+
+from stages.common.coco import subset
 
 # Upper bounds of the square root of a box's area as a share of that of its image.
 BOX_SCALES = (0.02, 0.05, 0.1, 0.2, 0.4)
+
+
+def calibration_list(train: dict, coco: dict, keys: list[str], seed: int) -> dict:
+    """Return the COCO of a train list in the order in which its images calibrate.
+
+    Args:
+        train: some images of `coco`.
+        coco: the whole data set.
+        keys: group of each image of `coco`.
+        seed: of the split.
+    """
+    boxes = defaultdict(list)
+    for box in train["annotations"]:
+        boxes[box["image_id"]].append(box)
+    groups = dict(zip((image["id"] for image in coco["images"]), keys, strict=True))
+    return subset(train, calibration_order(train["images"], boxes, groups, seed))
 
 
 def calibration_order(

@@ -148,13 +148,7 @@ def assign_splits(coco: dict, keys: list[str], hashes: np.ndarray, params: Split
     fixed = splits_of_subsets(subsets, params.subsets if params.use_subsets else {})
     names, group = np.unique(keys, return_inverse=True)
     free = fixed < 0
-    column = {category["id"]: i for i, category in enumerate(coco["categories"], 1)}
-    row = {image["id"]: index for index, image in enumerate(coco["images"])}
-    amounts = np.zeros((len(names), 1 + len(column)), int)
-    np.add.at(amounts, (group[free], 0), 1)
-    for box in coco["annotations"]:
-        if free[row[box["image_id"]]]:
-            amounts[group[row[box["image_id"]]], column[box["category_id"]]] += 1
+    amounts = amounts_of(coco, np.where(free, group, -1), len(names))
     positions = np.array([position(name, params.seed) for name in names])
     used = amounts[:, 0] > 0
     drawn = np.full(len(names), -1)
@@ -169,31 +163,56 @@ def assign_splits(coco: dict, keys: list[str], hashes: np.ndarray, params: Split
     return kept
 
 
-def split_groups(positions: np.ndarray, amounts: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def amounts_of(coco: dict, group: np.ndarray, groups: int) -> np.ndarray:
+    """Count the images, and the boxes of each class, in each group: int [groups, 1 + classes].
+
+    Args:
+        coco: its images and boxes.
+        group: int [images], index of each image's group; -1 for images that do not count.
+        groups: number of groups.
+    """
+    column = {category["id"]: i for i, category in enumerate(coco["categories"], 1)}
+    group_of = dict(zip((image["id"] for image in coco["images"]), group.tolist(), strict=True))
+    amounts = np.zeros((groups, 1 + len(column)), int)
+    np.add.at(amounts, (group[group >= 0], 0), 1)
+    for box in coco["annotations"]:
+        if group_of[box["image_id"]] >= 0:
+            amounts[group_of[box["image_id"]], column[box["category_id"]]] += 1
+    return amounts
+
+
+def split_groups(
+    positions: np.ndarray, amounts: np.ndarray, shares: np.ndarray, tolerance: float = TOLERANCE
+) -> np.ndarray:
     """Split groups by position, and correct shares that are far off.
 
     Args:
         positions: float [groups], from `position`.
         amounts: int [groups, 1 + classes], images and boxes of each class in each group.
         shares: float [splits], target share of each split, sum 1.
+        tolerance: by which shares may be off.
 
     Returns:
-        int [groups], index into SPLITS.
+        int [groups], index of a split.
     """
     splits = np.searchsorted(np.cumsum(shares)[:-1], positions, side="right")
-    while (move := _best_move(splits, positions, amounts, shares)) is not None:
+    while (move := _best_move(splits, positions, amounts, shares, tolerance)) is not None:
         group, split = move
         splits[group] = split
     return splits
 
 
 def _best_move(
-    splits: np.ndarray, positions: np.ndarray, amounts: np.ndarray, shares: np.ndarray
+    splits: np.ndarray,
+    positions: np.ndarray,
+    amounts: np.ndarray,
+    shares: np.ndarray,
+    tolerance: float,
 ) -> tuple[int, int] | None:
     """Find the group nearest to a boundary whose move to a new split lowers the error."""
     totals = np.stack([amounts[splits == split].sum(0) for split in range(len(shares))])
     groups_with = (amounts > 0).sum(0)
-    error = _share_error(totals, groups_with, shares)
+    error = _share_error(totals, groups_with, shares, tolerance)
     if error == 0:
         return None
     edges = np.concatenate([[0.0], np.cumsum(shares)])
@@ -204,14 +223,16 @@ def _best_move(
             after = totals.copy()
             after[splits[group]] -= amounts[group]
             after[split] += amounts[group]
-            if _share_error(after, groups_with, shares) < error - 1e-9:
+            if _share_error(after, groups_with, shares, tolerance) < error - 1e-9:
                 moves.append((distance[group], group, split))
                 break
     return min(moves)[1:] if moves else None
 
 
-def _share_error(totals: np.ndarray, groups_with: np.ndarray, shares: np.ndarray) -> float:
-    """Sum the share errors beyond TOLERANCE, plus one for each quantity a split lacks.
+def _share_error(
+    totals: np.ndarray, groups_with: np.ndarray, shares: np.ndarray, tolerance: float
+) -> float:
+    """Sum the share errors beyond the tolerance, plus one for each quantity a split lacks.
 
     Args:
         totals: [splits, quantities], images and boxes of each class in each split.
@@ -221,4 +242,4 @@ def _share_error(totals: np.ndarray, groups_with: np.ndarray, shares: np.ndarray
     every, shares = totals.sum(0), shares[:, None]
     off = np.abs(totals / np.maximum(every, 1) - shares * (every > 0))
     lacking = (totals == 0) & (shares > 0) & (groups_with >= np.count_nonzero(shares))
-    return (np.maximum(off - TOLERANCE, 0) + lacking).sum()
+    return (np.maximum(off - tolerance, 0) + lacking).sum()

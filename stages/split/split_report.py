@@ -149,6 +149,6 @@ def _warnings(report: dict, unmatched: int, still: int, group_by: str) -> list[s
     if splits["val"]["images"] < FEW_IMAGES:
         found.append(
             f"only {splits['val']['images']} val images: AP will be uncertain by several points; "
-            "evaluate prints its interval"
+            "`make crossval` judges by all of them"
         )
     return found

@@ -24,7 +24,7 @@ class TrainState:
     Attributes:
         max_epoch: epochs of the run, which `train.max_minutes` may have lowered.
         history: the metrics of each epoch by name, with "val/AP" where it was evaluated.
-        best: the state dict of the epoch with the highest AP on the val images.
+        best: the state dict of the epoch with the highest AP on the val images; {} without these.
         seconds: duration of all epochs, evaluations included.
         waited_s: how much of it the loop waited for data.
     """
@@ -72,10 +72,10 @@ class TrainState:
         """Format the line that ends a run."""
         seconds, images = max(self.seconds, 1e-9), self.epoch * images_per_epoch
         early = f", stopped early after epoch {self.epoch}" if self.epoch < self.max_epoch else ""
+        best = f", best AP {self.best_ap:.3f} at epoch {self.best_epoch}" if self.best_epoch else ""
         return (
             f"trained {self.seconds:.0f} s, {images / seconds:.1f} images/s, "
-            f"{100 * self.waited_s / seconds:.0f} % of it waiting for data, "
-            f"best AP {self.best_ap:.3f} at epoch {self.best_epoch}{early}"
+            f"{100 * self.waited_s / seconds:.0f} % of it waiting for data{best}{early}"
         )
 
 

@@ -43,7 +43,8 @@ class Trainer:
         model: on the CPU, in training mode.
         dataset: the training frames.
         params: the section `train`, with a number of epochs.
-        val_coco: the images that choose the best weights, in the folder of the training images.
+        val_coco: the images that choose the best weights, in the folder of the training images;
+            None: none do, and the run has its full length.
         evaluation: confidence and NMS overlap of the evaluation.
         checkpoint: the file that keeps the run after every epoch.
     """
@@ -54,7 +55,7 @@ class Trainer:
         model: YoloxModule,
         dataset: FrameDataset,
         params: Recipe,
-        val_coco: dict,
+        val_coco: dict | None,
         evaluation: Evaluate,
         checkpoint: Path,
     ):
@@ -94,11 +95,12 @@ class Trainer:
             min_lr_ratio=params.min_lr_ratio,
         )
 
-    def run(self, log: Log) -> TrainState:
+    def run(self, log: Log, fold: int = 0, folds: int = 1) -> TrainState:
         """Train all remaining epochs; resume after the last finished one.
 
         Args:
             log: takes the number of an epoch and its metrics by name, in the first process.
+            fold, folds: number of this run and of all runs of a cross-validation, for the progress.
 
         Returns:
             The state at the end; the weights of the last epoch are those of `eval_model`.
@@ -109,10 +111,13 @@ class Trainer:
         state = self.resume(log) or TrainState(epochs_in_budget(self))
         self.schedule(state.max_epoch)
         batches = self.batches(state.epoch)
-        with progress_bar(disable=not self.fabric.is_global_zero) as bar:
-            total, done = (n * self.steps_per_epoch for n in (state.max_epoch, state.epoch))
+        patience = self.params.patience if self.val_coco else 0
+        title = f"training, fold {fold + 1} of {folds}" if folds > 1 else "training"
+        with progress_bar(title, disable=not self.fabric.is_global_zero) as bar:
+            done = fold * state.max_epoch + state.epoch
+            total, done = (n * self.steps_per_epoch for n in (folds * state.max_epoch, done))
             task = bar.add_task("", total=total, completed=done)
-            while state.epoch < state.max_epoch and not state.is_stalled(self.params.patience):
+            while state.epoch < state.max_epoch and not state.is_stalled(patience):
                 self.train_epoch(state, batches, lambda: bar.advance(task))
                 if self.fabric.is_global_zero:
                     log(state.epoch, state.history[-1])
@@ -122,6 +127,8 @@ class Trainer:
                     with atomic_path(self.checkpoint) as tmp:
                         torch.save({**self.state_dict(), "progress": vars(state)}, tmp)
         self.fabric.print(state.format_summary(self.steps_per_epoch * self.params.batch_size))
+        if left := folds - fold - 1:
+            self.fabric.print(f"{left} folds to train, {left * state.seconds / 60:.0f} minutes")
         return state
 
     def batches(self, done_epochs: int = 0) -> Iterator:
@@ -203,7 +210,9 @@ class Trainer:
         return float(anchors / self.fabric.all_reduce(anchors, reduce_op="mean"))
 
     def evaluate(self) -> dict[str, float]:
-        """Compute AP and AP50 on the val images, with the code that `evaluate` runs."""
+        """Compute AP and AP50 on the val images, with the code that `evaluate` runs; {} without."""
+        if self.val_coco is None:
+            return {}
         model = self.eval_model.eval()
         model.head.decode_in_inference = False
         backend = TorchBackend(model, labels_of(self.val_coco), self.dataset.input_dim)
@@ -241,7 +250,7 @@ class Trainer:
         self.ema.updates = saved["updates"]
 
 
-def progress_bar(disable: bool) -> Progress:
+def progress_bar(title: str, disable: bool) -> Progress:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     note = TextColumn("{task.description}")
-    return Progress(TextColumn("training"), *columns, note, disable=disable)
+    return Progress(TextColumn(title), *columns, note, disable=disable)

@@ -3,8 +3,9 @@
     python -m tools.review BASE OUT.md
 
 Compares the working tree with a commit: parameters, data, and the figures in metrics/. The verdict
-on a figure comes from the intervals that `evaluate`, `compare` and `benchmark` stored with it, so
-neither data nor models are needed. Where the detections of both commits are in DVC's cache or a
+on a figure comes from the resamples and intervals that `evaluate`, `crossval` and `benchmark`
+stored with it, so neither data nor models are needed. With --max-drop the exit status is 1 where an
+AP is surely lower by more than that. Where the detections of both commits are in DVC's cache or a
 remote, OUT_frames/ shows frames that INT8 gets right now and did not before, and the reverse.
 """
 
@@ -24,10 +25,11 @@ from stages.common.metrics import flat
 from stages.common.params import load_params
 from stages.common.run import UserError
 from stages.report.table import NAMES, measured_on
+from tools.review.accuracy import EQUAL, Evidence, ap_change, from_folds, from_val, power
 from tools.review.frames import SHOWN, changed_images, write_picture
 from tools.review.verdicts import BETWEEN_RUNS, WHY_INCOMPARABLE, Row, rows, why_incomparable
 
-OTHERS = ("drop", "speed", "data")
+OTHERS = ("drop", "crossval", "speed", "data")
 SPLITS = ("train", "val", "test")
 ABSENT = object()  # a parameter may be null
 DETECTIONS, VAL, DATASET = "data/detections/int8.json", "data/split/val.json", "data/dataset"
@@ -38,30 +40,53 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.review", description=__doc__)
     parser.add_argument("base", help="a commit, branch or tag")
     parser.add_argument("out", type=Path)
+    parser.add_argument("--max-drop", type=float, help="AP points that any variant may lose")
     arguments = parser.parse_args()
     try:
-        write_text(arguments.out, review(arguments.base, arguments.out))
+        before, after = figures(arguments.base), figures(None)
+        both = evidence(before, after)
+        write_text(arguments.out, review(arguments.base, before, after, both, arguments.out))
+        print(arguments.out)
+        check_losses(*both, arguments.max_drop)
     except UserError as error:
         sys.exit(f"review: {error}")
-    print(arguments.out)
+    except KeyError as error:
+        sys.exit(
+            f"review: the metrics of {arguments.base} lack {error}: an older version wrote them; "
+            "name a newer commit"
+        )
 
 
-def review(base: str, out: Path) -> str:
-    """Return the page, and write its pictures beside `out`.
+def evidence(before: dict, after: dict) -> tuple[Evidence, Evidence]:
+    """Return what both commits know of their accuracy: by folds where both have these."""
+    if before["crossval"] and after["crossval"]:
+        return tuple(from_folds(side["crossval"], side["fold_weights"]) for side in (before, after))
+    return tuple(
+        from_val(side["accuracy"], side["drop"], side["weights"]) for side in (before, after)
+    )
+
+
+def check_losses(before: Evidence, after: Evidence, max_drop: float | None) -> None:
+    """Check that no variant is surely worse by more than is allowed; None allows anything.
 
     Raises:
-        UserError: there is no such commit, or it has no metrics.
+        UserError: the whole interval of a change lies below `-max_drop`.
     """
-    before, after = figures(base), figures(None)
-    try:
-        table = table_of(rows(before, after))
-    except KeyError as error:
-        raise UserError(
-            f"the metrics of {base} lack {error}: an older version wrote them"
-        ) from error
+    for key, name in NAMES.items() if max_drop is not None else ():
+        found = ap_change(before, after, key)
+        if found.interval[1] < -max_drop:
+            raise UserError(
+                f"AP of {name} changed by {found} points, and at most {max_drop:g} may be lost; "
+                "see the page, or allow more by MAX_DROP"
+            )
+
+
+def review(base: str, before: dict, after: dict, both: tuple[Evidence, Evidence], out: Path) -> str:
+    """Return the page, and write its pictures beside `out`."""
     parts = [
         f"# Review against {base}",
-        *table,
+        *table_of(rows(before, after, both)),
+        power(*both),
         *machines(before["speed"]["host"], after["speed"]["host"]),
         "## Parameters",
         params_table(base) or "Unchanged.",
@@ -76,10 +101,19 @@ def review(base: str, out: Path) -> str:
 def figures(revision: str | None) -> dict[str, dict]:
     """Read metrics/ at a commit; None: in the working tree."""
     names = {key: f"metrics/accuracy/{key}.json" for key in NAMES}
+    lock = yaml.safe_load(text_at(revision, "dvc.lock"))["stages"]
     return {
         "accuracy": {key: metrics_at(revision, path) for key, path in names.items()},
         **{name: metrics_at(revision, f"metrics/{name}.json") for name in OTHERS},
+        "weights": hashes(lock, "train"),
+        "fold_weights": hashes(lock, "fold_train"),
     }
+
+
+def hashes(lock: dict, stage: str) -> tuple[str, ...]:
+    """Return the hashes of what a stage wrote, or all stages of its matrix, by dvc.lock."""
+    own = [name for name in sorted(lock) if name.split("@")[0] == stage]
+    return tuple(out.get("md5", "") for name in own for out in lock[name].get("outs", []))
 
 
 def metrics_at(revision: str | None, path: str) -> dict:
@@ -113,13 +147,15 @@ def text_at(revision: str | None, path: str) -> str:
 def table_of(changed: list[Row]) -> list[str]:
     if not changed:
         return ["No figure changed."]
-    lines = ["| | before | after | |", "| --- | ---: | ---: | --- |"]
-    lines += [f"| {r.figure} | {r.before} | {r.after} | {r.verdict} |" for r in changed]
+    lines = ["| | before | after | change, 95 % | |", "| --- | ---: | ---: | ---: | --- |"]
+    lines += [
+        f"| {r.figure} | {r.before} | {r.after} | {r.change} | {r.verdict} |" for r in changed
+    ]
     return [
         "\n".join(lines),
-        "Verdicts: within noise where the 95 % intervals overlap. Intervals of AP come from "
-        "resamples of the val images, those of speed from interleaved rounds; a speed-up that "
-        f"differs by less than {100 * BETWEEN_RUNS:.0f} % is within the spread between runs.",
+        "Changes of AP are in AP points. Better and worse: the 95 % interval of the change does "
+        f"not hold 0. Equal: it lies within {EQUAL}. A speed-up that differs by less than "
+        f"{100 * BETWEEN_RUNS:.0f} % is within the spread between runs.",
     ]
 
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from stages.report.table import NAMES
+from tools.review.accuracy import BETTER, NOISE, WORSE, Evidence, ap_change, drop_change
 
 # Two runs of the same code on the same machine differed by a quarter in their speed-up: PyTorch,
 # from which it is counted, is slower or faster in another process.
 BETWEEN_RUNS = 0.3
-BETTER, WORSE, NOISE = "better", "worse", "within noise"
 OTHER_MACHINE, BUSY_MACHINE = "another machine", "busy machine"
 WHY_INCOMPARABLE = {
     OTHER_MACHINE: "These are not the same machine, even where their names are: speeds do not "
@@ -24,35 +24,44 @@ class Row:
     figure: str
     before: str
     after: str
+    change: str
     verdict: str
 
 
-def rows(before: dict[str, dict], after: dict[str, dict]) -> list[Row]:
+def rows(before: dict, after: dict, evidence: tuple[Evidence, Evidence]) -> list[Row]:
     """Return the figures that differ between two commits, the most important ones first.
 
     Args:
-        before, after: for each commit `accuracy` (by variant), `drop` and `speed`: contents of
-            metrics/, see the stages evaluate, compare and benchmark.
+        before, after: for each commit `accuracy` (by variant) and `speed`: contents of metrics/,
+            see the stages evaluate and benchmark.
+        evidence: of both, of their accuracy.
     """
+    found = accuracy_rows(*evidence)
     incomparable = why_incomparable(before["speed"]["host"], after["speed"]["host"])
-    found = []
-    for key, name in NAMES.items():
-        old, new = before["accuracy"][key], after["accuracy"][key]
-        ap = judged(old["AP"], old["AP_interval"], new["AP"], new["AP_interval"])
-        found += [
-            Row(f"AP, {name}", f"{old['AP']:.3f}", f"{new['AP']:.3f}", ap),
-            Row(f"AP50, {name}", f"{old['AP50']:.3f}", f"{new['AP50']:.3f}", "see AP"),
-        ]
-    old, new = before["drop"]["int8"], after["drop"]["int8"]
-    lost = judged(old["AP"], old["interval"], new["AP"], new["interval"], higher_is_better=False)
-    found.append(Row("INT8 drop, AP points", f"{old['AP']:.1f}", f"{new['AP']:.1f}", lost))
     for key, name in NAMES.items():
         found += speed_rows(name, before["speed"][key], after["speed"][key], incomparable)
     for key, name in NAMES.items():
         old_mb, new_mb = (side["accuracy"][key]["size_mb"] for side in (before, after))
         smaller = BETTER if new_mb < old_mb else WORSE
-        found.append(Row(f"MB, {name}", f"{old_mb:.1f}", f"{new_mb:.1f}", smaller))
+        found.append(Row(f"MB, {name}", f"{old_mb:.1f}", f"{new_mb:.1f}", "", smaller))
     return [row for row in found if row.before != row.after]
+
+
+def accuracy_rows(before: Evidence, after: Evidence) -> list[Row]:
+    """Return the rows of AP, AP50 and the drop of INT8."""
+    found = []
+    for key, name in NAMES.items():
+        change = ap_change(before, after, key)
+        for figure, difference, verdict in (
+            ("AP", str(change), change.verdict()),
+            ("AP50", "", "see AP"),
+        ):
+            old, new = (f"{side.accuracy[key][figure]:.3f}" for side in (before, after))
+            found.append(Row(f"{figure}, {name}", old, new, difference, verdict))
+    lost = drop_change(before, after)
+    old, new = (f"{side.drop['AP']:.1f}" for side in (before, after))
+    verdict = lost.verdict(higher_is_better=False)
+    return [*found, Row("INT8 drop, AP points", old, new, str(lost), verdict)]
 
 
 def why_incomparable(before: dict, after: dict) -> str:
@@ -69,33 +78,25 @@ def speed_rows(name: str, old: dict, new: dict, incomparable: str) -> list[Row]:
     Only the speed-up is judged, since it was measured interleaved with PyTorch; FPS depend on what
     else the machine did. The interval of a speed-up covers one run, not the spread between runs.
     """
-    ends = [side.get("speedup_interval", [side["speedup_vs_torch"]] * 2) for side in (old, new)]
-    speedup = judged(old["speedup_vs_torch"], ends[0], new["speedup_vs_torch"], ends[1])
-    if abs(new["speedup_vs_torch"] / old["speedup_vs_torch"] - 1) < BETWEEN_RUNS:
-        speedup = NOISE
+    intervals = [
+        side.get("speedup_interval", [side["speedup_vs_torch"]] * 2) for side in (old, new)
+    ]
+    speedup = NOISE
+    if abs(new["speedup_vs_torch"] / old["speedup_vs_torch"] - 1) >= BETWEEN_RUNS:
+        speedup = faster(intervals)
     shown = [
         ("Speed-up", "speedup_vs_torch", speedup),
         ("FPS", "throughput_fps", "see speed-up"),
     ]
     return [
-        Row(
-            f"{figure}, {name}",
-            f"{old[key]:g}",
-            f"{new[key]:g}",
-            incomparable or verdict,
-        )
+        Row(f"{figure}, {name}", f"{old[key]:g}", f"{new[key]:g}", "", incomparable or verdict)
         for figure, key, verdict in shown
     ]
 
 
-def judged(
-    old: float,
-    old_interval: list[float],
-    new: float,
-    new_interval: list[float],
-    higher_is_better: bool = True,
-) -> str:
-    """Return the verdict on two figures: noise, where their 95 % intervals overlap."""
-    if old_interval[0] <= new_interval[1] and new_interval[0] <= old_interval[1]:
-        return NOISE
-    return BETTER if (new > old) == higher_is_better else WORSE
+def faster(intervals: list[list[float]]) -> str:
+    """Return the verdict on two speed-ups by their intervals: noise, where these overlap."""
+    (old_low, old_high), (new_low, new_high) = intervals
+    if new_low > old_high:
+        return BETTER
+    return WORSE if new_high < old_low else NOISE
