@@ -30,7 +30,11 @@ def test_the_picture_shows_every_stage_and_only_real_edges(pipeline):
         written = declared(pipeline[before], "outs", "metrics", "plots")
         paths = declared(pipeline[after], "deps")
         read = {path.replace("${data.export}", PARAMS.data.export) for path in paths}
-        if any(path == out or path.startswith(f"{out}/") for path in read for out in written):
+        if any(
+            f"{path}/".startswith(f"{out}/") or out.startswith(f"{path}/")
+            for path in read
+            for out in written
+        ):
             real.add((before.split("@")[0], after.split("@")[0]))
     assert drawn <= real
 

@@ -36,6 +36,7 @@ RUN_ELSEWHERE = {
     "make test-all",
     "make repro TOOLCHAIN=openvino-dev",
     "make sweep TARGET_FPS=50",
+    "make crossval",
     "git merge smaller-input",
     "make merged",
     "git commit",
@@ -330,6 +331,30 @@ def test_a_sweep_shows_accuracy_against_speed(repository):
     assert "1 of 2 experiments failed" in page
     assert cv2.imread(str(repository.folder / "sweep.png")).shape[1] > 500
     assert repository.run("git", "status", "--porcelain").stdout == ""
+
+
+@pytest.mark.slow
+def test_a_cross_validation_judges_every_image(repository):
+    done = repository.run("make", "crossval", "FOLDS=2")
+    ran = repository.stages_run(done.stdout)
+    of_folds = {f"fold_{name}@0-{fold}" for name in ("train", "evaluate") for fold in (0, 1)}
+    assert ran - {"host"} == of_folds | {"split", "audit", "crossval", "report", "gate"}
+    counts = repository.json("metrics/data.json")
+    found = repository.json("metrics/crossval.json")
+    both = counts["train"]["images"] + counts["val"]["images"]
+    assert {figures["images"] for figures in found["accuracy"].values()} == {both}
+    assert f"from {both} images" in (repository.folder / "metrics/report.md").read_text()
+    repository.commit("crossval")
+    # Another quantization trains nothing, and the review compares all images in pairs.
+    done = repository.run(
+        "dvc", "exp", "run", "-S", "quantize.ranges=all", "-S", "gate.max_drop=null"
+    )
+    assert not {name for name in repository.stages_run(done.stdout) if "train" in name}
+    repository.run(sys.executable, "-m", "tools.review", "HEAD", "review.md")
+    page = (repository.folder / "review.md").read_text()
+    assert f"judged on {both} images, each by a model that was not trained on it, in pairs" in page
+    repository.run("git", "reset", "-q", "--hard", "HEAD~1")
+    repository.run("dvc", "checkout", "-q")
 
 
 @pytest.fixture(scope="module")
