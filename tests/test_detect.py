@@ -4,12 +4,16 @@ import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -18,7 +22,7 @@ from conftest import FRAMES, ROOT, SHARED, write_video
 
 from detector import Detector
 from detector.video.pipeline import detections
-from detector.video.sources import open_source
+from detector.video.sources import masked, open_source
 
 
 def start(*words: object, cwd: Path, **environment: str) -> subprocess.Popen:
@@ -80,30 +84,41 @@ def test_a_folder_keeps_names_and_leaves_out_what_is_broken(models, tiny_dataset
     words = ["--model", models / "int8", "--save", "out", "--json", "o", "--every", 2]
     done = detect("in", *words, cwd=tmp_path)
     assert done.returncode == 0
-    assert "3.png cannot be decoded and was left out" in done.stderr
+    assert (
+        "3.png cannot be decoded; it is empty, broken or no image; it was left out" in done.stderr
+    )
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"1.png", "5.png"}
     assert cv2.imread(str(tmp_path / "out/1.png")).shape == (90, 160, 3)
     assert [line["frame"] for line in lines(tmp_path / "o")] == [0, 4]
 
 
 def test_two_models_stand_side_by_side(models, video, tmp_path):
-    words = ["--compare", models / "yolox.onnx", "--save", "o.avi"]
+    words = ["--compare", models / "yolox.onnx", "--save", "o.mkv"]
     done = detect(video, "--model", models / "int8", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    decoded, image_bgr = cv2.VideoCapture(str(tmp_path / "o.avi")).read()
+    decoded, image_bgr = cv2.VideoCapture(str(tmp_path / "o.mkv")).read()
     assert decoded and image_bgr.shape == (96, 320, 3)
+
+
+def png_of(width: int, height: int) -> bytes:
+    """The beginning of a PNG that claims a size."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    tail = struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT" + b"0000"
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + tail
 
 
 def make_refused(folder: Path, video: Path) -> None:
     """Write files that no run may use, and copy the video, which it may."""
     (folder / "video.mp4").write_bytes(video.read_bytes())
     contents = {
-        "empty.mp4": "", "empty.png": "", "text.mp4": "no video", "o.mp4": "of an earlier run",
+        "empty.mp4": "", "empty.png": "", "a.avif": "x", "text.mp4": "no video",
+        "o.mp4": "of an earlier run",
         "list.m3u8": "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n",
         "list.mp4": "ffconcat version 1.0\nfile video.mp4\n",
     }  # fmt: skip
     for name, content in contents.items():
         (folder / name).write_text(content)
+    (folder / "bomb.png").write_bytes(png_of(30_000, 30_000))
     # mp4 keeps its index at the end, without which nothing can be decoded.
     (folder / "cut.mp4").write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     for name in ("nothing", "mixed"):
@@ -131,6 +146,17 @@ REFUSED = {
     "the source's folder as output": (["mixed", "--save", "mixed"], 1, "is a source"),
     "sizes that differ in one video": (["mixed", "--save", "o.mp4"], 1, "20x30"),
     "no folder for the output": (["video.mp4", "--save", "no/o.mp4"], 1, "its folder is missing"),
+    "one file for two outputs": (
+        ["video.mp4", "--save", "a.mp4", "--json", "./a.mp4"], 1, "both --save and --json"),
+    "a video that no browser plays": (
+        ["video.mp4", "--save", "o.avi"], 1, "expected .mp4, .m4v, .mov, .mkv, .webm, or a folder"),
+    "an image as output": (["a.png", "--save", "o.jpg"], 1, "or a folder for images"),
+    "sound of images": (["mixed", "--save", "p.mp4", "--keep-audio"], 1, "needs a video file"),
+    "an image of another format": (["a.avif"], 1, "cannot be decoded here; convert it to .png"),
+    "a bomb": (["bomb.png"], 1, "too large; at most 268 megapixels"),
+    "a password in an address": (
+        ["rtsp://me:secret@127.0.0.1:9/x?token=secret"], 1,
+        "rtsp://***@127.0.0.1:9/x?token=*** is an address"),
     "a folder as JSON": (["video.mp4", "--json", "mixed"], 1, "it is a folder"),
     "no screen": (["video.mp4", "--show"], 1, "no screen"),
     "no model": (["video.mp4", "--model", "models/none"], 1, "models/none does not exist"),
@@ -163,10 +189,10 @@ def test_a_video_that_was_cut_ends_with_a_warning(models, tmp_path):
     done = detect("cut.avi", "--model", models / "int8", "--json", "o", cwd=tmp_path)
     assert done.returncode == 0
     assert 0 < len(lines(tmp_path / "o")) < FRAMES
-    assert f"of the {FRAMES} frames that it announces" in done.stderr
+    assert "cut.avi is damaged or cut: 1 of its packets" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_leaves_files_that_can_be_read(models, tmp_path, number):
     write_video(tmp_path / "long.avi", "MJPG", frames=6_000)
     words = ["--model", models / "int8", "--save", "o.mp4", "--json", "o.jsonl"]
@@ -230,6 +256,111 @@ def test_a_stream_that_breaks_is_opened_again(models, stream):
     *again, failed = source.warnings
     assert len(again) == 2 and all("was opened again" in warning for warning in again)
     assert "2 attempts within 0.15 s failed" in failed
+
+
+def test_a_folder_of_images_and_videos(models, video, tmp_path):
+    for name in ("in/10.png", "in/2.png", "in/b/2.png", "in/.hidden.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), np.zeros((96, 160, 3), np.uint8))
+    for name in ("in/1.mp4", "in/b/1.mp4"):
+        shutil.copy(video, tmp_path / name)
+    (tmp_path / "in/broken.mp4").write_bytes(b"")
+    (tmp_path / "in/loop").symlink_to(tmp_path / "in", target_is_directory=True)
+    words = ["--model", models / "int8", "--json", "o", "--save", "out", "--every", 15]
+    done = detect("in", *words, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "in/broken.mp4 cannot be opened" in done.stderr and "left out" in done.stderr
+    found = [(line["source"], line["frame"]) for line in lines(tmp_path / "o")]
+    assert found == [("in/1.mp4", 0), ("in/1.mp4", 15), ("in/2.png", 0),
+                     ("in/b/1.mp4", 0), ("in/b/1.mp4", 15)]  # fmt: skip
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
+    assert written == {
+        "1_000000.jpg", "1_000015.jpg", "2.png", "b/1_000000.jpg", "b/1_000015.jpg"
+    }  # fmt: skip
+    again = detect("in", "--model", models / "int8", "--json", "-", cwd=tmp_path)
+    order = list(dict.fromkeys(json.loads(line)["source"] for line in again.stdout.splitlines()))
+    assert order == ["in/1.mp4", "in/2.png", "in/10.png", "in/b/1.mp4", "in/b/2.png"]
+
+
+@pytest.mark.parametrize("output", [["--json", "o"], ["--save", "o.mp4"], ["--save", "folder"]])
+def test_two_runs_do_not_write_the_same_file(models, tmp_path, output):
+    write_video(tmp_path / "long.avi", "MJPG", frames=3_000)
+    words = ["long.avi", "--model", models / "int8", *output]
+    first = start(*words, cwd=tmp_path)
+    while not [p for p in tmp_path.iterdir() if p.name != "long.avi"] and first.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.1)
+    second = detect(*words, cwd=tmp_path)
+    assert (second.returncode, second.stderr.count("\n")) == (1, 1)
+    assert f"another run writes to {output[1]}" in second.stderr
+    first.terminate()
+    assert first.wait(30) == 143
+    assert (tmp_path / output[1]).exists() and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://me:secret@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://cam/1?user=me&password=secret&x=1", "rtsp://cam/1?user=***&password=***&x=1"),
+        ("http://cam/v?access_token=secret#t", "http://cam/v?access_token=***#t"),
+        ("http://cam/cgi?loginuse=me&loginpas=secret", "http://cam/cgi?loginuse=***&loginpas=***"),
+        ("http://cam:8080/v.jpg?channel=1", "http://cam:8080/v.jpg?channel=1"),
+        ("drive@home.mp4", "drive@home.mp4"),
+    ],
+)
+def test_passwords_are_masked(address, shown):
+    assert masked(address) == shown
+
+
+def test_no_output_names_a_password(models, stream, tmp_path):
+    address = stream.replace("://", "://me:secret@") + "?token=secret"
+    words = ["--model", models / "int8", "--allow-network", "--json", "o.jsonl", "--save", "out"]
+    process = start(address, *words, cwd=tmp_path)
+    time.sleep(3)
+    process.terminate()
+    stdout, stderr = process.communicate(timeout=20)
+    written = (tmp_path / "o.jsonl").read_text()
+    assert "/stream.mjpg?token=***" in written and "secret" not in stdout + stderr + written
+    assert all(path.name.startswith("frame_") for path in (tmp_path / "out").iterdir())
+
+
+@pytest.fixture
+def silent():
+    """A server that takes connections and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/x"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_silent_stream_ends_at_once(models, silent, tmp_path, number):
+    words = ["--model", models / "int8", "--allow-network", "--reconnect"]
+    process = start(silent, *words, cwd=tmp_path)
+    time.sleep(1.5)
+    asked = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(20) == 128 + number
+    assert time.monotonic() - asked < 1.5
+
+
+def test_a_watch_waits_for_a_camera_for_ever(models, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    source = open_source(f"http://127.0.0.1:{port}/x", allow_network=True, reconnect=True)
+    source.waits_s = (0.05,)
+    Stream.connections = 2  # one more is served
+    with (
+        mock.patch("detector.video.stream.LONGEST_WAIT_S", 0.05),
+        ThreadingHTTPServer(("127.0.0.1", port), Stream) as server,
+        Detector(models / "int8") as detector,
+        detections(source, [detector]) as (_, found),
+    ):
+        time.sleep(0.5)
+        threading.Thread(target=server.serve_forever).start()
+        next(found)
+        server.shutdown()
+    assert any("cannot be opened; nobody serves it" in warning for warning in source.warnings)
+    assert any("was off and was opened again" in warning for warning in source.warnings)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """The command `detect`: find objects in images, videos, cameras and streams.
 
 Exit status: 0 done; 1 a source, model or output cannot be used (one line on stderr); 2 wrong usage;
-130 or 143 interrupted, with complete files of all frames until then.
+129, 130 or 143 interrupted, with complete files of all frames until then.
 """
 
 import argparse
@@ -32,17 +32,31 @@ def main() -> None:
     arguments = parser().parse_args()
     # OpenCV's messages about a broken file are replaced by one line of ours.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    status: int | str | None
     try:
-        interrupted = run(arguments)
+        status = 130 if run(arguments) else 0
     except (ModelError, SourceError, sinks.OutputError) as error:
-        sys.exit("detect: " + " ".join(str(error).split()))
+        status = "detect: " + " ".join(str(error).split())
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"detect: {named}{error.strerror or error}; check space and permissions")
+        status = f"detect: {named}{error.strerror or error}; check space and permissions"
     except KeyboardInterrupt:
-        interrupted = True
-    sys.exit(130 if interrupted else 0)
+        status = 130
+    except SystemExit as ended:
+        status = ended.code
+    leave(status)
+
+
+def leave(status: int | str | None) -> None:
+    """Exit at once: a thread may still wait for a stream that sends nothing."""
+    if isinstance(status, str):
+        print(status, file=sys.stderr)
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status or 0)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,12 +70,15 @@ def parser() -> argparse.ArgumentParser:
         help="a .xml or .onnx file, or the folder of a .xml (%(default)s)")  # fmt: skip
     add("--confidence", type=fraction, default=CONFIDENCE, help="minimum score (%(default)s)")
     add("--iou", type=fraction, default=NMS_IOU, help="maximum IoU of two boxes (%(default)s)")
-    add("--save", type=Path, metavar="OUT", help="OUT.mp4, OUT.avi or a folder")
+    add("--save", type=Path, metavar="OUT",
+        help=f"a video, {' '.join(sinks.SAVED_VIDEOS)}, or a folder of images")  # fmt: skip
+    add("--keep-audio", action="store_true", help="copy the video's sound into the saved one")
     add("--json", type=Path, metavar="OUT", help="a line per frame; - prints them")
     add("--show", action="store_true", help="show a window; q ends the run")
     add("--every", type=count, default=1, metavar="N", help="take each N-th frame only")
     add("--compare", type=Path, metavar="MODEL", help="draw a second model beside the first")
     add("--allow-network", action="store_true", help="read from a stream's address")
+    add("--reconnect", action="store_true", help="wait for a camera or stream for ever")
     return found
 
 
@@ -86,7 +103,10 @@ def run(arguments: argparse.Namespace) -> bool:
         ModelError, SourceError, OutputError: see there.
     """
     paths = [arguments.model, *([arguments.compare] if arguments.compare else [])]
-    source = open_source(arguments.source, arguments.every, arguments.allow_network)
+    sinks.check_destinations(arguments.save, arguments.json)
+    source = open_source(
+        arguments.source, arguments.every, arguments.allow_network, arguments.reconnect
+    )
     throughput = not source.live and source.total != 1 and len(paths) == 1
     with ExitStack() as closing:
         options = {"throughput": throughput, "cache_dir": cache_dir()}
@@ -126,11 +146,14 @@ def outputs(
 ) -> Iterator[AbstractContextManager[sinks.Write]]:
     """List the destinations that the options name."""
     save = arguments.save
-    if save and save.suffix.lower() in sinks.VIDEOS:
+    if save and save.suffix.lower() in sinks.SAVED_VIDEOS and not save.is_dir():
         fps = source.fps / arguments.every if source.fps else None
-        yield sinks.video_file(save, arguments.source, fps)
+        sound = Path(arguments.source) if arguments.keep_audio else None
+        if sound and not sound.is_file():
+            raise sinks.OutputError("--keep-audio needs a video file as the source")
+        yield sinks.video_file(save, arguments.source, fps, sound)
     elif save:
-        yield sinks.image_folder(save)
+        yield sinks.image_folder(save, Path(arguments.source))
     if arguments.json:
         yield sinks.json_lines(arguments.json, arguments.source)
     if arguments.show:

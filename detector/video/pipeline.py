@@ -105,10 +105,10 @@ def detections(
     try:
         yield frames, found
     finally:
-        for part in (frames, found):
+        for part in (source, frames, found):
             part.close()
         found.thread.join()
-        frames.thread.join(JOIN_S)
+        frames.thread.join(JOIN_S if source.live else None)
 
 
 def overlapped(

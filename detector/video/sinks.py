@@ -15,9 +15,14 @@ from pathlib import Path
 import cv2
 
 from detector.core.frame_detector import Detections
-from detector.video.sources import FALLBACK_FPS, IMAGES, Frame
+from detector.video.sources import IMAGES, VIDEOS, Frame
 
-VIDEOS = {".mp4": "mp4v", ".avi": "MJPG"}  # suffix to FFmpeg's name of the codec
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
+
+SAVED_VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 Write = Callable[[Frame, Detections], None]
 
 
@@ -38,65 +43,108 @@ def partial_file(path: Path, source: str) -> Iterator[Path]:
     if path.is_dir() or not path.parent.is_dir():
         raise OutputError(f"{path} cannot be written: it is a folder, or its folder is missing")
     partial, failed = path.with_name(f".{path.stem}.part{path.suffix}"), False
-    try:
-        yield partial
-    except Exception:  # Ctrl-C is none
-        failed = True
-        raise
-    finally:
-        if not failed and partial.exists() and partial.stat().st_size:
-            partial.replace(path)
-        else:
-            partial.unlink(missing_ok=True)
+    with locked(partial, os.O_RDWR | os.O_CREAT, path):
+        try:
+            yield partial
+        except Exception:  # Ctrl-C is none
+            failed = True
+            raise
+        finally:
+            if not failed and partial.stat().st_size:
+                partial.replace(path)
+            else:
+                partial.unlink(missing_ok=True)
 
 
 @contextmanager
-def video_file(path: Path, source: str, fps: float | None) -> Iterator[Write]:
-    """Write a video, .mp4 or .avi, of frames of one size."""
-    writer, first_wh = cv2.VideoWriter(), None
+def locked(path: Path, flags: int, output: Path) -> Iterator[None]:
+    """Hold a lock on a file or folder.
+
+    Raises:
+        OutputError: another run holds it.
+    """
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        if fcntl:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise OutputError(
+            f"another run writes to {output}; wait for it or write to another place"
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def video_file(
+    path: Path, source: str, fps: float | None, sound: Path | None = None
+) -> Iterator[Write]:
+    """Write a video of frames of one size.
+
+    Args:
+        path: its name, with a suffix of SAVED_VIDEOS.
+        source: the source of the run.
+        fps: frames per second of the source, if it is known.
+        sound: a file whose sound is copied.
+    """
+    from detector.video.video_writer import VideoWriter
+
+    writer, first_wh = None, None
 
     def write(frame: Frame, found: Detections) -> None:
-        nonlocal first_wh
+        nonlocal writer, first_wh
         height, width = frame.image_bgr.shape[:2]
-        if first_wh is None:
+        if writer is None:
             first_wh = width, height
-            codec = cv2.VideoWriter.fourcc(*VIDEOS[path.suffix.lower()])
-            if not writer.open(str(partial), codec, fps or FALLBACK_FPS, first_wh):
-                raise OutputError(f"{path} cannot be written; check space and permissions")
+            try:
+                writer = VideoWriter(file, path.suffix.lower(), first_wh, fps, sound)
+            except ValueError as error:
+                raise OutputError(f"{path} cannot hold the sound of {sound}; use .mkv") from error
         if (width, height) != first_wh:
             raise OutputError(
                 f"{frame.source} is {width}x{height} and the video began with "
                 f"{first_wh[0]}x{first_wh[1]}; give --save a folder, which takes any size"
             )
-        writer.write(frame.image_bgr)
+        writer.write(frame.image_bgr, frame.time_s)
 
-    with partial_file(path, source) as partial:
+    with partial_file(path, source) as partial, partial.open("wb") as file:
         try:
             yield write
+        except Exception:
+            writer = None  # what was written is thrown away
+            raise
         finally:
-            writer.release()
+            if writer:
+                writer.close()
 
 
 @contextmanager
-def image_folder(folder: Path) -> Iterator[Write]:
-    """Write an image per frame, under its own name, or that of its video and its number."""
+def image_folder(folder: Path, source: Path) -> Iterator[Write]:
+    """Write an image per frame, under its own name, or that of its video and its number.
+
+    Args:
+        folder: the destination; it gets the folders that the source has.
+        source: the file or folder that frames come from.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    root = source if source.is_dir() else source.parent
 
     def write(frame: Frame, found: Detections) -> None:
-        source = Path(frame.source)
-        if source.suffix.lower() in IMAGES:
-            path = folder / source.name
-            if path.exists() and path.samefile(source):
-                raise OutputError(f"{path} is a source; give --save another folder")
-        else:
-            name = source.stem if source.is_file() else "frame"
-            path = folder / f"{name}_{frame.number:06}.jpg"
+        own = frame.path.relative_to(root) if frame.path else Path("frame")
+        path = folder / own
+        if path.suffix.lower() not in IMAGES:
+            path = folder / own.with_name(f"{own.stem}_{frame.number:06}.jpg")
+        elif path.exists() and path.samefile(frame.path):
+            raise OutputError(f"{path} is a source; give --save another folder")
         encoded, data = cv2.imencode(path.suffix, frame.image_bgr)
         if not encoded:
             raise OutputError(f"{path} cannot be encoded; convert the source to .png or .jpg")
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data.tobytes())
 
-    yield write
+    with locked(folder, os.O_RDONLY, folder):
+        yield write
 
 
 @contextmanager
@@ -110,12 +158,13 @@ def json_lines(path: Path, source: str) -> Iterator[Write]:
 
 
 def json_line(frame: Frame, found: Detections) -> str:
-    """Return a frame's detections as JSON, in pixels of the frame.
+    """Return a frame's detections as JSON, in stored pixels of the upright frame.
 
     {"source": path, "frame": n, "time_s": t,
      "detections": [{"box_xyxy": [x0, y0, x1, y1], "score": s, "label": name}]}
     """
-    boxes = zip(found.xyxy.tolist(), found.confidence.tolist(), found.class_names, strict=True)
+    xyxy = found.xyxy / [*frame.stretch, *frame.stretch]
+    boxes = zip(xyxy.tolist(), found.confidence.tolist(), found.class_names, strict=True)
     line = {
         "source": frame.source, "frame": frame.number, "time_s": round(frame.time_s, 3),
         "detections": [
@@ -123,7 +172,9 @@ def json_line(frame: Frame, found: Detections) -> str:
             for box, score, label in boxes
         ],
     }  # fmt: skip
-    return json.dumps(line, ensure_ascii=False)
+    text = json.dumps(line, ensure_ascii=False)
+    # Bytes of a file name that are not UTF-8 become JSON's own escapes.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager
@@ -142,3 +193,18 @@ def window() -> Iterator[Write]:
         yield write
     finally:
         cv2.destroyAllWindows()
+
+
+def check_destinations(save: Path | None, json: Path | None) -> None:
+    """Check that --save and --json are different files, and of known kinds.
+
+    Raises:
+        OutputError: they are not.
+    """
+    if save and json and save.absolute() == json.absolute():
+        raise OutputError(f"{save} is both --save and --json; write to two files")
+    if save and save.suffix.lower() in IMAGES | VIDEOS - set(SAVED_VIDEOS) and not save.is_dir():
+        raise OutputError(
+            f"{save} is no kind of file that is written; expected {', '.join(SAVED_VIDEOS)}, or a "
+            "folder for images"
+        )
