@@ -167,7 +167,9 @@ def as_shown(frame, stream) -> tuple[np.ndarray, tuple[float, float]]:
         aspect = Fraction(1)
     wide, high = max(aspect, Fraction(1)), max(1 / aspect, Fraction(1))
     width, height = round(frame.width * wide), round(frame.height * high)
-    image_bgr = frame.to_ndarray(format="bgr24", width=width, height=height)
+    # One thread: starting more for each frame takes longer than the conversion.
+    shown = frame.reformat(format="bgr24", width=width, height=height, threads=1)
+    image_bgr = shown.to_ndarray()
     stretch = width / frame.width, height / frame.height
     turn = round(getattr(frame, "rotation", 0) / 90) * 90 % 360
     if turn:

@@ -12,7 +12,7 @@ from detector.video.sources import FALLBACK_FPS
 from detector.video.video_file import av, open_container, packets
 
 # Without B-frames packets are in the order of the frames, and irregular times stay as they are.
-H264 = ("libx264", {"preset": "superfast", "crf": "21", "bf": "0"})
+H264 = ("libx264", {"preset": "ultrafast", "crf": "23", "bf": "0"})
 VP9 = ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "32", "b": "0"})
 # By suffix the container and the codec: H.264 plays everywhere, VP9 needs no patent licence.
 FORMATS = {
@@ -68,7 +68,7 @@ class VideoWriter:
             below, right = self.stream.height - height, self.stream.width - width
             image_bgr = cv2.copyMakeBorder(image_bgr, 0, below, 0, right, cv2.BORDER_REPLICATE)
         frame = av.VideoFrame.from_ndarray(image_bgr, format="bgr24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace=BT709)
+        frame = frame.reformat(format="yuv420p", dst_colorspace=BT709, threads=1)
         frame.pts, frame.time_base = round(self.last_s / TICKS), TICKS
         self.container.mux(self.stream.encode(frame))
         self.write_sound(self.last_s)
