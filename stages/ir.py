@@ -3,8 +3,8 @@
 In:   models/yolox.onnx       only as `export` wrote it
       data/split/val.json     real frames of it compare the two models
       data/dataset            the images
-Out:  models/ir/yolox.xml, yolox.bin   rt_info `detector` holds the class names, `model_info` what
-                                       other programs want to know
+Out:  models/ir/yolox.xml, yolox.bin   rt_info `detector` holds class names and operating point,
+                                       `model_info` what other programs want to know
 
 `convert_model` and not `read_model`: only the former fuses Sigmoid x Mul into Swish. Quantized
 without that, this network loses many AP points and half its speed.
@@ -53,7 +53,7 @@ def main(onnx_path: Path, val: Path, dataset: Path, out_dir: Path) -> None:
     # As bytes: OpenVINO 2024 would first offer a path to PyTorch, which unpickles.
     model = ov.convert_model(io.BytesIO(onnx_path.read_bytes()))
     check_swish(model)
-    describe(model, original.labels)
+    describe(model, original.labels, original.operating_point)
     with atomic_path(out_dir) as tmp, TemporaryDirectory() as scratch:
         exact = Path(scratch, "f32")
         save_ir(model, exact)

@@ -16,6 +16,7 @@ from detector.core.boxes import letterbox
 from stages import export, ir, synthesize
 from stages.common.coco import read_image, subset
 from stages.common.files import write_json
+from stages.common.metrics import with_details
 from stages.common.params import load_params
 from stages.ingest import __main__ as ingest
 from stages.quantize import __main__ as quantize
@@ -178,9 +179,23 @@ def canvas_bgr(tiny_dataset) -> np.ndarray:
     return letterbox(read_image(tiny_dataset / "dataset/images/default/5.png"), (64, 96))
 
 
+def operating_point(confidence: float, per_class: dict[str, float]) -> dict:
+    """What the stage of this name writes, without details, with confidences by label."""
+    figures = {"precision": 0.95, "recall": 0.92, "F1": 0.935, "false_alarms_per_1000": 0.0}
+    return {
+        "confidence": confidence, **figures, "boxes": 80, "images": 60, "chosen_by": "best F1",
+        "images_without_objects": 3, "judged_on": "val images",
+        "per_class": {label: {"confidence": own, **figures, "boxes": 40}
+                      for label, own in per_class.items()},
+    }  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
-    """The bundled weights as ONNX and IR, with scenes that no other seed draws, split in halves."""
+    """The bundled weights as ONNX and IR, with scenes that no other seed draws, split in halves.
+
+    Their confidence is 0.6.
+    """
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -196,7 +211,10 @@ def trained(tmp_path_factory) -> Path:
             folder / "split", folder / "folds", folder / "data.json",
         )  # fmt: skip
     frames = folder / "split/val.json", folder / "dataset"
-    export.main(ROOT / "models/pretrained.pth", *frames, folder / "yolox.onnx")
+    point = folder / "operating_point.json"
+    write_json(point, with_details(operating_point(0.6, {"LP": 0.6}), "confidence"))
+    out = folder / "yolox.onnx"
+    export.main(ROOT / "models/pretrained.pth", *frames, out, operating_point=point)
     ir.main(folder / "yolox.onnx", *frames, folder / "ir")
     return folder
 

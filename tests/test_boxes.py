@@ -64,6 +64,18 @@ def test_boxes_are_those_of_yolox(tiny_model, noise, frame_hw):
     np.testing.assert_array_equal(classes, expected[:, 6])
 
 
+def test_a_class_may_have_a_confidence_of_its_own(tiny_model, noise):
+    with torch.inference_mode():
+        output = WithDecoder(tiny_model, (64, 96))(noise)[0].numpy()
+    whole = postprocess(output, (64, 96), (64, 96), 0.0, 0.65)
+    _, scores, classes = whole
+    own = np.array([np.median(scores[classes == index]) for index in range(3)], np.float32)
+    enough = scores >= own[classes]  # NMS is within each class, and starts with the best
+    assert all(0 < enough[classes == index].sum() < (classes == index).sum() for index in range(3))
+    for found, every in zip(postprocess(output, (64, 96), (64, 96), own, 0.65), whole, strict=True):
+        np.testing.assert_array_equal(found, every[enough])
+
+
 def test_one_convolution_computes_what_focus_computes(tiny_model, noise):
     with torch.inference_mode():
         expected, found = tiny_model(noise), fuse_focus(tiny_model)(noise)

@@ -5,7 +5,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from detector.core.frame_detector import CONFIDENCE, FrameDetector
+from detector import Detector
+from detector.core.frame_detector import FrameDetector
 from detector.runtime.openvino_backend import OpenVinoBackend
 from stages.common.coco import read_coco
 from stages.quantize import __main__ as quantize
@@ -27,6 +28,16 @@ def int8(trained):
     return trained / "int8"
 
 
+CONFIDENCE = 0.6  # of the fixture `trained`
+
+
+def test_the_confidence_of_the_operating_point_travels_to_every_model(trained, int8):
+    for path in (trained / "yolox.onnx", trained / "ir", int8):
+        with Detector(path) as own, Detector(path, 0.7) as given:
+            assert (own.confidence, given.confidence) == (CONFIDENCE, 0.7)
+    assert "At its confidence of 0.6 the model finds 92 %" in (int8 / "README.md").read_text()
+
+
 # Its resize differs by a grey level here and there, which INT8 can turn into two or three pixels:
 # frames of the model's own size compare the rest.
 @pytest.mark.parametrize(
@@ -44,6 +55,7 @@ def test_modelapi_finds_the_boxes_that_we_find(trained, int8, variant, frame_hw)
         sure = ours.confidence > CONFIDENCE + 0.05
         theirs = np.array(result.bboxes, float).reshape(-1, 4)
         assert set(result.label_names) <= {"LP"}
+        assert min(result.scores, default=1.0) >= CONFIDENCE
         for box in ours.xyxy[sure]:
             assert np.abs(theirs - box).max(axis=1).min() <= 1.0
         assert (np.array(result.scores) > CONFIDENCE + 0.05).sum() == sure.sum()
@@ -54,6 +66,7 @@ def test_modelapi_finds_the_boxes_that_we_find(trained, int8, variant, frame_hw)
 def test_keys_of_dl_streamer_are_there(int8):
     model = ov.Core().read_model(int8 / "yolox.xml")
     expected = {"resize_type": "fit_to_window", "pad_value": "114", "labels": "LP",
+                "confidence_threshold": "0.6",
                 "reverse_input_channels": "False"}  # fmt: skip
     for key, value in expected.items():
         assert model.get_rt_info(["model_info", key]).astype(str) == value

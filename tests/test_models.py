@@ -9,6 +9,7 @@ import onnx
 import openvino as ov
 import pytest
 import torch
+from conftest import operating_point
 
 from detector import Detector, ModelError
 from detector.core.backend import raw_output
@@ -18,10 +19,13 @@ from detector.runtime.openvino_backend import OpenVinoBackend
 from stages import export, ir
 from stages.common.coco import read_image
 from stages.common.run import UserError
+from stages.conversion.ir_file import save_ir
 from stages.conversion.parity import Difference
 from stages.yolox.model import build_model, load_torch_backend, start_from
 from stages.yolox.weights import read_pth
 from tools.params_file import write_params
+
+LABELS = ["a b", "c", "ü"]
 
 
 # FP16 storage rounds weights to 11 bits; INT8 to 8. Boxes as a share of their longer side.
@@ -55,7 +59,7 @@ def test_boxes_are_as_exact_in_bfloat16_as_their_convolutions(models, canvas_bgr
 )
 def test_a_model_knows_its_labels_input_and_precision(models, file, precision):
     backend = load_backend(models / file, "f32")
-    assert (backend.labels, backend.input_hw) == (["a b", "c", "ü"], (64, 96))
+    assert (backend.labels, backend.input_hw) == (LABELS, (64, 96))
     assert backend.precision == precision
 
 
@@ -137,6 +141,68 @@ def test_unusable_models_are_refused(models, tmp_path, name, write):
         with pytest.raises(ModelError) as refusal:
             load(tmp_path / name)
         assert name in str(refusal.value)
+
+
+def with_point(folder, models, kind: str, stored: str | None):
+    """Write a model whose metadata has this operating point."""
+    if kind == "onnx":
+        proto = onnx.load(models / "yolox.onnx")
+        entries = {"labels": json.dumps(LABELS)} | ({"operating_point": stored} if stored else {})
+        onnx.helper.set_model_props(proto, entries)
+        onnx.save(proto, folder / "yolox.onnx")
+        return folder / "yolox.onnx"
+    model = ov.Core().read_model(models / "ir/yolox.xml")
+    if stored:
+        model.set_rt_info(stored, ["detector", "operating_point"])
+    save_ir(model, folder / "ir")
+    return folder / "ir"
+
+
+def stored_point(*own: object, overall: object = 0.3) -> str:
+    return json.dumps(operating_point(overall, dict(zip(LABELS, own, strict=False))))
+
+
+# The scores of this model are 0.11 for its first class, 0.06 for the others.
+@pytest.mark.parametrize("kind", ["onnx", "ir"])
+@pytest.mark.parametrize(
+    ("stored", "expected", "classes"),
+    [
+        (None, 0.25, set()),  # of an older version, or of a fold
+        (stored_point(0.05, 0.05, 0.05), 0.05, {0, 1, 2}),
+        (stored_point(0.1, 0.1, 0.1), 0.1, {0}),
+        (stored_point(0.2, 0.3, 0.05), [0.2, 0.3, 0.05], {2}),
+    ],
+)
+def test_a_detector_uses_the_confidence_of_its_model(
+    models, tmp_path, kind, stored, expected, classes
+):
+    path = with_point(tmp_path, models, kind, stored)
+    image_bgr = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    with Detector(path) as detector, Detector(path, 0.0) as every:
+        assert np.shape(detector.confidence) == np.shape(expected)
+        assert np.asarray(detector.confidence) == pytest.approx(np.array(expected))
+        found, faint = detector(image_bgr), every(image_bgr)
+    kept = np.isin(faint.class_id, list(classes))
+    assert set(found.class_id) == classes and set(faint.class_id) == {0, 1, 2}
+    np.testing.assert_array_equal(found.confidence, faint.confidence[kept])
+
+
+@pytest.mark.parametrize("kind", ["onnx", "ir"])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        stored_point(0.3, 0.6),
+        stored_point(0.3, 0.6, 1.2),
+        stored_point(0.3, 0.6, "0.3"),
+        stored_point(0.3, 0.3, 0.3, overall=None),
+        stored_point(0.3, 0.3, 0.3, overall=float("nan")),
+        *("[0.3]", "0.3", "{"),
+    ],
+)
+def test_an_operating_point_that_lacks_a_confidence_is_refused(models, tmp_path, kind, stored):
+    path = with_point(tmp_path, models, kind, stored)
+    with pytest.raises(ModelError, match=r"expected a confidence from 0 to 1 for each of \['a b"):
+        Detector(path)
 
 
 def external(proto):

@@ -65,7 +65,7 @@ def postprocess(
     output: np.ndarray,
     input_hw: tuple[int, int],
     frame_hw: tuple[int, int],
-    confidence: float,
+    confidence: float | np.ndarray,
     nms_iou: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Take one frame's boxes from the model's output, with NMS within each class.
@@ -75,7 +75,7 @@ def postprocess(
             input, and the score of each class, 0..1.
         input_hw: the model's input.
         frame_hw: height and width of the frame that was letterboxed.
-        confidence: keep boxes whose score reaches this, 0..1.
+        confidence: keep boxes whose score reaches this, 0..1, or that of their class, [classes].
         nms_iou: drop a box that overlaps a better one of its class by more than this, 0..1.
 
     Returns:
@@ -83,8 +83,12 @@ def postprocess(
         best first; class indices int64 [n].
     """
     scores = output[4:].max(axis=0)
-    kept = np.flatnonzero(scores >= confidence)
-    scores, classes = scores[kept], output[4:, kept].argmax(axis=0)
+    kept = np.flatnonzero(scores >= np.min(confidence))
+    classes = output[4:, kept].argmax(axis=0)
+    if np.ndim(confidence):
+        enough = scores[kept] >= confidence[classes]
+        kept, classes = kept[enough], classes[enough]
+    scores = scores[kept]
     centers, halves = output[:2, kept].T, output[2:4, kept].T / 2
     boxes_xyxy = np.concatenate([centers - halves, centers + halves], axis=1)
     boxes_xyxy /= np.float32(letterbox_scale(frame_hw, input_hw))

@@ -10,7 +10,7 @@ import numpy as np
 from detector.core.backend import Backend, Request
 from detector.core.boxes import letterbox, postprocess
 
-CONFIDENCE, NMS_IOU = 0.25, 0.45  # defaults of a deployed detector
+CONFIDENCE, NMS_IOU = 0.25, 0.45  # of a deployed detector; a model may name its own confidence
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,12 @@ class FrameDetector:
     """Detects objects in frames with any backend, see `Detector` for the rest.
 
     Attributes:
+        confidence: the lowest score that is reported; float32 [classes] where classes differ.
         num_requests: number of frames that can be pending at once.
     """
 
     def __init__(self, backend: Backend, confidence: float = CONFIDENCE, iou: float = NMS_IOU):
-        self.confidence = check_fraction("confidence", confidence)
+        self.confidence: float | np.ndarray = check_fraction("confidence", confidence)
         self.iou = check_fraction("iou", iou)
         self.backend, self.num_requests = backend, backend.num_requests
         self.idle: list[Request] = [backend.new_request() for _ in range(self.num_requests)]

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from detector.core.backend import Backend
 from detector.core.frame_detector import CONFIDENCE, NMS_IOU, FrameDetector
-from detector.runtime.model_file import ModelError
+from detector.runtime.model_file import ModelError, confidences
 
 
 class Detector(FrameDetector):
@@ -12,7 +14,8 @@ class Detector(FrameDetector):
 
     Args:
         model_path: a .xml (OpenVINO) or .onnx (ONNX Runtime) file, or the folder of a .xml.
-        confidence: keep boxes with at least this score, 0..1.
+        confidence: keep boxes with at least this score, 0..1; None: the model's own, which the
+            stage `operating_point` chose, for each class where they differ.
         iou: drop a box that overlaps a better one of its class by more than this, 0..1.
         throughput: optimize for frames per second, as for files, instead of for the latency of
             each frame.
@@ -33,14 +36,17 @@ class Detector(FrameDetector):
     def __init__(
         self,
         model_path: Path | str,
-        confidence: float = CONFIDENCE,
+        confidence: float | None = None,
         iou: float = NMS_IOU,
         *,
         throughput: bool = False,
         cache_dir: Path | str | None = None,
     ):
         backend = load_backend(Path(model_path), None, throughput, cache_dir)
-        super().__init__(backend, confidence, iou)
+        super().__init__(backend, CONFIDENCE if confidence is None else confidence, iou)
+        if confidence is None and backend.operating_point:
+            own = confidences(backend.operating_point, backend.labels)
+            self.confidence = own[0] if len(set(own)) == 1 else np.array(own, np.float32)
 
 
 def load_backend(

@@ -1,8 +1,9 @@
 """The facts that a model file of this project carries, checked before anything runs on it.
 
-Its input shape, and its class names (ONNX: the metadata entry `labels`; OpenVINO IR: rt_info
-`detector/labels`; both a JSON list). An IR also names the SHA-256 of its weights, rt_info
-`detector/bin_sha256`.
+Its input shape, its class names (ONNX: the metadata entry `labels`; OpenVINO IR: rt_info
+`detector/labels`; both a JSON list), and its operating point (`operating_point`, what the stage of
+that name chose, as JSON; models of folds have none). An IR also names the SHA-256 of its weights,
+rt_info `detector/bin_sha256`.
 """
 
 import hashlib
@@ -47,6 +48,37 @@ def labels_and_input_hw(
             f"{stored_labels!r}; expected a model that this project exported"
         )
     return labels, (height, width)
+
+
+def read_operating_point(path: Path, stored: str, labels: list[str]) -> dict | None:
+    """Return the operating point of a model; None if it has none.
+
+    Args:
+        path: for the message.
+        stored: JSON, or "".
+        labels: class names, each of which needs a confidence.
+
+    Raises:
+        ModelError: a confidence is missing, or not a number from 0 to 1.
+    """
+    if not stored:
+        return None
+    try:
+        point = json.loads(stored)
+        fits = all(0 <= value <= 1 for value in [point["confidence"], *confidences(point, labels)])
+    except (ValueError, TypeError, KeyError):
+        fits = False
+    if not fits:
+        raise ModelError(
+            f"{path} has the operating point {stored[:80]!r}; expected a confidence from 0 to 1 "
+            f"for each of {labels}; write it again with `dvc repro`"
+        )
+    return point
+
+
+def confidences(point: dict, labels: list[str]) -> list[float]:
+    """List the confidence of each class from an operating point."""
+    return [point["per_class"][label]["confidence"] for label in labels]
 
 
 def check_weights(path: Path) -> None:

@@ -9,7 +9,7 @@ import onnxruntime
 from detector.core.backend import FunctionRequest
 from detector.core.boxes import as_blob
 from detector.core.cpu import usable_cores
-from detector.runtime.model_file import labels_and_input_hw, unusable
+from detector.runtime.model_file import labels_and_input_hw, read_operating_point, unusable
 
 
 class OnnxBackend:
@@ -35,9 +35,14 @@ class OnnxBackend:
             )
         except Exception as error:
             raise unusable(path, error) from error
-        stored = self.session.get_modelmeta().custom_metadata_map.get("labels", "")
+        stored = self.session.get_modelmeta().custom_metadata_map
         (image,), (output,) = self.session.get_inputs(), self.session.get_outputs()
-        self.labels, self.input_hw = labels_and_input_hw(path, stored, image.shape, output.shape)
+        self.labels, self.input_hw = labels_and_input_hw(
+            path, stored.get("labels", ""), image.shape, output.shape
+        )
+        self.operating_point = read_operating_point(
+            path, stored.get("operating_point", ""), self.labels
+        )
         self.input_name = image.name
         self.num_requests = workers + 1
         self.workers = ThreadPoolExecutor(workers, "onnx")

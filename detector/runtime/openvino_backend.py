@@ -8,7 +8,13 @@ import numpy as np
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
-from detector.runtime.model_file import IR_FILE, check_weights, labels_and_input_hw, unusable
+from detector.runtime.model_file import (
+    IR_FILE,
+    check_weights,
+    labels_and_input_hw,
+    read_operating_point,
+    unusable,
+)
 
 
 class OpenVinoBackend:
@@ -37,7 +43,7 @@ class OpenVinoBackend:
             options["INFERENCE_PRECISION_HINT"] = precision
         if cache_dir:
             options["CACHE_DIR"] = str(cache_dir)
-        self.labels, self.input_hw, self.compiled = compile_ir(path, options)
+        self.labels, self.input_hw, self.operating_point, self.compiled = compile_ir(path, options)
         self.num_requests = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
 
     @cached_property
@@ -82,14 +88,16 @@ class OpenVinoRequest:
         return self.request.latency
 
 
-def compile_ir(path: Path, options: dict) -> tuple[list[str], tuple[int, int], ov.CompiledModel]:
+def compile_ir(
+    path: Path, options: dict
+) -> tuple[list[str], tuple[int, int], dict | None, ov.CompiledModel]:
     """Check an IR and compile it for frames as uint8 [1, height, width, 3].
 
     Transposition and conversion to float become part of the model: with INT8 the first convolution
     reads the bytes.
 
     Returns:
-        Class names, input_hw and the compiled model.
+        Class names, input_hw, the operating point if there is one, and the compiled model.
 
     Raises:
         ModelError: the file cannot be read or is not a detector of this project.
@@ -100,14 +108,17 @@ def compile_ir(path: Path, options: dict) -> tuple[list[str], tuple[int, int], o
         check_weights(path)
         model = core.read_model(path)
         stored = model.get_rt_info(["detector", "labels"]).astype(str)
+        key = ["detector", "operating_point"]
+        stored_point = model.get_rt_info(key).astype(str) if model.has_rt_info(key) else ""
         shapes = [list(port.shape) for port in (model.input(0), model.output(0))]
     except (RuntimeError, OSError) as error:
         raise unusable(path, error) from error
     labels, input_hw = labels_and_input_hw(path, stored, *shapes)
+    point = read_operating_point(path, stored_point, labels)
     frames = PrePostProcessor(model)
     frames.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     frames.input().model().set_layout(ov.Layout("NCHW"))
     try:
-        return labels, input_hw, core.compile_model(frames.build(), "CPU", options)
+        return labels, input_hw, point, core.compile_model(frames.build(), "CPU", options)
     except RuntimeError as error:
         raise unusable(path, error) from error

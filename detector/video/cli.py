@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cv2
 
-from detector.core.frame_detector import CONFIDENCE, NMS_IOU
+from detector.core.frame_detector import NMS_IOU
 from detector.runtime.detector import Detector
 from detector.runtime.model_file import ModelError
 from detector.video import sinks
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     add("source", help="image, folder, video file, camera index, or address of a stream")
     add("--model", type=Path, default=Path("models/int8"),
         help="a .xml or .onnx file, or the folder of a .xml (%(default)s)")  # fmt: skip
-    add("--confidence", type=fraction, default=CONFIDENCE, help="minimum score (%(default)s)")
+    add("--confidence", type=fraction, help="minimum score (the one that the model names)")
     add("--iou", type=fraction, default=NMS_IOU, help="maximum IoU of two boxes (%(default)s)")
     add("--save", type=Path, metavar="OUT",
         help=f"a video, {' '.join(sinks.SAVED_VIDEOS)}, or a folder of images")  # fmt: skip

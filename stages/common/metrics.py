@@ -27,3 +27,30 @@ def flat(figures: dict) -> dict:
     (details,) = figures.get(DETAILS, [{}])
     merged = {**{k: v for k, v in figures.items() if k != DETAILS}, **details}
     return {k: flat(v) if isinstance(v, dict) else v for k, v in merged.items()}
+
+
+def describe_operating_point(point: dict) -> str:
+    """Say what a model finds at its confidence, and how much of what it reports is right.
+
+    Args:
+        point: content of metrics/operating_point.json, without details.
+    """
+    overall = point["confidence"]
+    own = {label: figures["confidence"] for label, figures in point["per_class"].items()}
+    others = [f"{label} {value:g}" for label, value in own.items() if value != overall]
+    named = f" ({', '.join(others)})" if others else ""
+    if point["precision"] is None:
+        right = "it reports nothing"
+    else:
+        right = f"{100 * point['precision']:.0f} % of what it reports is right"
+    sentences = (
+        f"At its confidence of {overall:g}{named} the model finds {100 * point['recall']:.0f} % of "
+        f"the objects, and {right} ({point['boxes']} boxes in {point['images']} "
+        f"{point['judged_on']})."
+    )
+    if point["images_without_objects"]:
+        sentences += (
+            f" It reports {point['false_alarms_per_1000']:g} objects in 1,000 images without one, "
+            f"by {point['images_without_objects']} such images."
+        )
+    return sentences

@@ -29,18 +29,21 @@ def save_ir(model: ov.Model, folder: Path) -> None:
     ov.save_model(model, path, compress_to_fp16=False)
 
 
-def describe(model: ov.Model, labels: list[str]) -> None:
+def describe(model: ov.Model, labels: list[str], operating_point: dict | None) -> None:
     """Write class names, and how to use the model, into its runtime information.
 
-    This project reads `detector/labels`. OpenVINO ModelAPI reads `model_info` and knows this output
-    as that of YOLOv8; DL Streamer reads the same keys but calls the type yolo_v8. Both separate
-    labels by spaces, so spaces in a label become underscores.
+    This project reads `detector/labels` and `detector/operating_point`. OpenVINO ModelAPI reads
+    `model_info` and knows this output as that of YOLOv8; DL Streamer reads the same keys but calls
+    the type yolo_v8. Both separate labels by spaces, so spaces in a label become underscores, and
+    both know a single confidence for all classes.
     """
     model.set_rt_info(json.dumps(labels), ["detector", "labels"])
+    if operating_point:
+        model.set_rt_info(json.dumps(operating_point), ["detector", "operating_point"])
     info = {
         "model_type": "YOLOv8",
         "labels": " ".join("_".join(label.split()) for label in labels),
-        "confidence_threshold": CONFIDENCE,
+        "confidence_threshold": (operating_point or {"confidence": CONFIDENCE})["confidence"],
         "iou_threshold": NMS_IOU,
         "resize_type": "fit_to_window",  # to the top left, as letterbox does
         "pad_value": PAD_VALUE,

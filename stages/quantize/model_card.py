@@ -7,8 +7,10 @@ from pathlib import Path
 import yaml
 
 from detector.core.backend import Backend
+from detector.core.frame_detector import CONFIDENCE
 from detector.runtime.model_file import IR_FILE
 from stages.common.files import size_mb
+from stages.common.metrics import describe_operating_point
 from stages.common.params import Params
 from stages.conversion.layer_groups import layer_name
 
@@ -22,6 +24,8 @@ for each class. Use it with `detector.Detector`, with OpenVINO ModelAPI
 | file | MB | SHA-256 |
 | --- | ---: | --- |
 {files}
+
+{confidence}
 
 Quantized by NNCF {nncf}, calibrated on {images} train images. Convolutions that stay float: {kept}.
 
@@ -50,7 +54,7 @@ def model_card(
         folder: holds the INT8 model.
         sources: files that it was made from, by their description.
         images: number of calibration images.
-        backend: the float model, for labels and input.
+        backend: the float model, for labels, input and operating point.
         params: all parameters; those of model, train and quantize are listed.
         kept_float: names of convolutions that are not quantized.
     """
@@ -63,12 +67,21 @@ def model_card(
         height=height,
         width=width,
         files="\n".join(f"| {path.name} | {size_mb(path)} | `{sha256(path)}` |" for path in files),
+        confidence=confidence_of(backend),
         nncf=version("nncf"),
         images=images,
         kept=", ".join(map(layer_name, kept_float)) or "none",
         sources="\n".join(f"| {text} | `{sha256(path)}` |" for text, path in sources.items()),
         params=yaml.safe_dump(sections, sort_keys=False, default_flow_style=None),
     )
+
+
+def confidence_of(backend: Backend) -> str:
+    """Say which confidence the model reports from, and what to expect with it."""
+    point = backend.operating_point
+    if not point:
+        return f"It names no confidence to report from; a detector takes {CONFIDENCE}."
+    return f"{describe_operating_point(point)} PyTorch in float32, chosen by {point['chosen_by']}."
 
 
 def sha256(path: Path) -> str:
