@@ -212,6 +212,8 @@ class Crossval(Section):
 class Evaluate(Section):
     confidence: Probability
     nms_iou: Annotated[Number, Field(gt=0, le=1)]
+    min_precision: Probability | None
+    min_recall: Probability | None
 
 
 class Gate(Section):
