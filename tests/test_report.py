@@ -140,7 +140,7 @@ def test_frames_with_the_largest_difference_come_first():
             "annotations": [{"image_id": 2, "bbox": BOX}]}  # fmt: skip
     a = [row(1, BOX, 0.9), row(2, BOX, 0.9), row(3, FAR, 0.2)]
     b = [row(1, BOX, 0.8), row(2, FAR, 0.9)]
-    frames = most_different(coco, a, b, confidence=0.25, count=2)
+    frames = most_different(coco, a, b, confidences=[0.25], count=2)
     assert [frame.image["id"] for frame in frames] == [2, 1]
     assert frames[0].truth_xyxy.tolist() == [[0, 0, 10, 10]]
     assert [boxes.tolist() for boxes, _ in frames[0].found] == [

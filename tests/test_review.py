@@ -8,6 +8,7 @@ from test_report import ACCURACY, DROP, HOST, SPEED
 
 from stages.common.run import UserError
 from stages.evaluation.bootstrap import packed
+from stages.evaluation.matching import by_image
 from tools.review.__main__ import check_losses, data_lines, evidence, machines, table_of
 from tools.review.accuracy import (
     BETTER,
@@ -205,7 +206,7 @@ def test_images_whose_outcome_changed():
             "annotations": [box(1, 0), box(2, 0), box(3, 0)]}  # fmt: skip
     before = [box(1, 0), box(3, 0), box(2, 0, score=0.2)]
     after = [box(2, 0), box(3, 0), box(1, 0, score=0.1)]
-    found = changed_images(coco, before, after, confidence=0.25)
+    found = changed_images(coco, [by_image(rows, [0.25]) for rows in (before, after)])
     assert [(image["id"], now_right) for image, now_right in found] == [(1, False), (2, True)]
 
 

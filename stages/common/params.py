@@ -232,7 +232,6 @@ class Audit(Section):
 
 class Report(Section):
     pictures: Count
-    confidence: Probability
 
 
 class Params(Section):

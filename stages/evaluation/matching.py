@@ -43,11 +43,11 @@ def match(rows: list[dict], others: list[dict]) -> list[tuple[int | None, float]
     return found
 
 
-def by_image(rows: list[dict], confidence: float = 0.0) -> dict[int, list[dict]]:
-    """Group rows by image id, in their order, without detections below a score."""
+def by_image(rows: list[dict], confidences: list[float] | None = None) -> dict[int, list[dict]]:
+    """Group rows by image id, in their order, without detections below that of their class."""
     grouped = defaultdict(list)
     for row in rows:
-        if row.get("score", 1.0) >= confidence:
+        if confidences is None or row["score"] >= confidences[row["category_id"] - 1]:
             grouped[row["image_id"]].append(row)
     return grouped
 

@@ -2,7 +2,8 @@
 
 In:   data/split/val.json, data/dataset   images to draw on
       data/detections                     what PyTorch and INT8 found in them
-      metrics                             data, accuracy, drop, crossval, curves, speed, kernels
+      metrics                             data, accuracy, drop, crossval, operating_point, curves,
+                                          speed, kernels
 Out:  metrics/report.md      the table
       metrics/report.html    the table, figures and curves; opens from disk without a network
       metrics/tradeoff.csv   AP and FPS of each variant, as this machine runs it
@@ -21,9 +22,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from detector.runtime.model_file import confidences
 from stages.common.coco import labels_of, read_coco
 from stages.common.files import read_json, write_csv, write_text
-from stages.common.metrics import read_metrics
+from stages.common.metrics import describe_operating_point, read_metrics
 from stages.common.params import Params, load_params
 from stages.common.run import run_stage
 from stages.report import figures
@@ -64,11 +66,14 @@ def main(
     speed = read_metrics(metrics / "speed.json")
     table = rows(accuracy, speed, drop)
     sentences = recommendation(accuracy, speed, drop, params.gate.max_drop)
-    sentences += [judged_by, *missing_labels(read_metrics(metrics / "data.json"))]
+    point = read_metrics(metrics / "operating_point.json")
+    sentences += [judged_by, describe_operating_point(point)]
+    sentences += missing_labels(read_metrics(metrics / "data.json"))
     write_text(out_md, markdown(table, sentences, speed["host"]))
     write_csv(tradeoff, ("variant", "FPS", "AP"), deployed(accuracy, speed))
     both = [read_json(detections / f"{key}.json") for key in ("torch", "int8")]
-    frames = most_different(coco, *both, params.report.confidence, params.report.pictures)
+    own = confidences(point, labels_of(coco))
+    frames = most_different(coco, *both, own, params.report.pictures)
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         TEMPLATE.read_text(encoding="utf-8")
     )
@@ -80,6 +85,8 @@ def main(
             per_class=per_class(accuracy, drop["int8"]),
             precision_recall=figures.precision_recall_svg(metrics / "curves"),
             training=figures.training_svg(metrics / "train"),
+            operating_point=figures.operating_point_svg(metrics / "operating_point.csv", point),
+            chosen_by=point["chosen_by"],
             frames=figures.frames(dataset / "images", frames),
         ),
     )
@@ -119,7 +126,6 @@ def facts(
         "rows": table,
         "legend": LEGEND,
         "variants": list(NAMES.values()),
-        "confidence": params.report.confidence,
     }
 
 

@@ -25,18 +25,18 @@ class Frame:
 
 
 def most_different(
-    coco: dict, rows_a: list[dict], rows_b: list[dict], confidence: float, count: int
+    coco: dict, rows_a: list[dict], rows_b: list[dict], confidences: list[float], count: int
 ) -> list[Frame]:
     """Return the images with the largest differences, largest first.
 
     Args:
         coco: the val list.
         rows_a, rows_b: detections of two variants, rows of COCO result files.
-        confidence: detections below this score are ignored, 0..1.
+        confidences: of each class; detections below are ignored, 0..1.
         count: how many images.
     """
     truth = by_image(coco["annotations"])
-    variants = [by_image(rows, confidence) for rows in (rows_a, rows_b)]
+    variants = [by_image(rows, confidences) for rows in (rows_a, rows_b)]
     frames = []
     for image in coco["images"]:
         a, b = (rows[image["id"]] for rows in variants)

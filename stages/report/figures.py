@@ -13,6 +13,7 @@ from stages.report.differences import Frame
 from stages.report.table import NAMES
 
 PICTURE_WIDTH = 720
+STYLES = ("-", "--", "-.", ":")
 TRUTH_BGR, FOUND_BGR = (80, 200, 60), (40, 60, 230)
 
 
@@ -49,11 +50,25 @@ def view(
 def precision_recall_svg(curves_dir: Path) -> str:
     """Plot precision over recall of all variants."""
     figure, axes = pyplot.subplots(figsize=(5, 3.4))
-    for key, style in zip(NAMES, ("-", "--", "-.", ":"), strict=True):
+    for key, style in zip(NAMES, STYLES, strict=True):
         recall, precision = columns(curves_dir / f"{key}.csv", ",", "recall", "precision")
         axes.plot(recall, precision, style, label=NAMES[key])
     axes.set(xlabel="recall", ylabel="precision at IoU 0.5", xlim=(0, 1), ylim=(0, 1.05))
     axes.legend()
+    return svg(figure)
+
+
+def operating_point_svg(path: Path, point: dict) -> str:
+    """Plot precision, recall and F1 over confidence, with the chosen one, or those of classes."""
+    figure, axes = pyplot.subplots(figsize=(5, 3.4))
+    confidence, *curves = columns(path, ",", "confidence", "precision", "recall", "F1")
+    for curve, name, style in zip(curves, ("precision", "recall", "F1"), STYLES[:3], strict=True):
+        axes.plot(confidence, curve, style, label=name)
+    chosen = {point["confidence"], *(own["confidence"] for own in point["per_class"].values())}
+    for own in sorted(chosen):
+        axes.axvline(own, color="tab:gray", linewidth=1)
+    axes.set(xlabel="confidence", xlim=(0, 1), ylim=(0, 1.05))
+    axes.legend(loc="lower left")
     return svg(figure)
 
 

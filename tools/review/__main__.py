@@ -19,11 +19,13 @@ import dvc.api
 import yaml
 from dvc.exceptions import DvcException
 
-from stages.common.coco import read_coco
+from detector.core.frame_detector import CONFIDENCE
+from detector.runtime.model_file import confidences
+from stages.common.coco import labels_of, read_coco
 from stages.common.files import write_text
 from stages.common.metrics import flat
-from stages.common.params import load_params
 from stages.common.run import UserError
+from stages.evaluation.matching import by_image
 from stages.report.table import NAMES, measured_on
 from tools.review.accuracy import EQUAL, Evidence, ap_change, from_folds, from_val, power
 from tools.review.frames import SHOWN, changed_images, write_picture
@@ -234,21 +236,27 @@ def frame_lines(base: str, out: Path) -> list[str]:
     if not same_images:
         return ["Not shown: the val images differ from those of the base."]
     after, coco = json.loads(Path(DETECTIONS).read_text(encoding="utf-8")), read_coco(Path(VAL))
-    confidence = load_params().report.confidence
-    changed = changed_images(coco, before, after, confidence)
-    lines = []
+    own = [confidences_at(revision, labels_of(coco)) for revision in (base, None)]
+    runs = [by_image(rows, least) for rows, least in zip((before, after), own, strict=True)]
+    changed, lines = changed_images(coco, runs), []
     for now_right, words in ((False, "Right before, wrong now"), (True, "Wrong before, right now")):
         own = [image for image, is_right in changed if is_right == now_right]
         lines.append(f"{words}: {len(own)} of {len(coco['images'])} frames.")
         for number, image in enumerate(own[:SHOWN]):
             folder = out.with_name(f"{out.stem}_frames")
             picture = folder / f"{'right' if now_right else 'wrong'}_{number}.jpg"
-            write_picture(
-                picture, Path(DATASET) / "images", image, coco, [before, after], confidence
-            )
+            write_picture(picture, Path(DATASET) / "images", image, coco, runs)
             place = picture.relative_to(out.parent)
             lines.append(f"![{image['file_name']}, before above, after below]({place})")
     return lines
+
+
+def confidences_at(revision: str | None, labels: list[str]) -> list[float]:
+    """Return the confidence from which the deployed model of a commit reports each class."""
+    try:
+        return confidences(metrics_at(revision, "metrics/operating_point.json"), labels)
+    except UserError:
+        return [CONFIDENCE] * len(labels)  # an older version chose none
 
 
 if __name__ == "__main__":

@@ -13,21 +13,17 @@ from stages.report.figures import view
 SHOWN = 5  # in either direction
 
 
-def changed_images(
-    coco: dict, before: list[dict], after: list[dict], confidence: float
-) -> list[tuple[dict, bool]]:
+def changed_images(coco: dict, runs: list[dict[int, list[dict]]]) -> list[tuple[dict, bool]]:
     """Return the images whose outcome changed, in their order, and whether they are right now.
 
     Args:
         coco: the val list.
-        before, after: detections of one variant, rows of COCO result files.
-        confidence: detections below this score are ignored, 0..1.
+        runs: before and after, the detections that one variant reports, see `by_image`.
     """
     truth = by_image(coco["annotations"])
-    runs = [by_image(rows, confidence) for rows in (before, after)]
     changed = []
     for image in coco["images"]:
-        was, now = (is_right(truth[image["id"]], rows[image["id"]]) for rows in runs)
+        was, now = (is_right(truth[image["id"]], run[image["id"]]) for run in runs)
         if was != now:
             changed.append((image, now))
     return changed
@@ -40,13 +36,13 @@ def is_right(truth: list[dict], found: list[dict]) -> bool:
 
 
 def write_picture(
-    out: Path, images_dir: Path, image: dict, coco: dict, runs: list[list[dict]], confidence: float
+    out: Path, images_dir: Path, image: dict, coco: dict, runs: list[dict[int, list[dict]]]
 ) -> None:
     """Draw the image before the change and below it after: labels green, detections red."""
     image_bgr = read_image(images_dir / image["file_name"])
     truth_xyxy = corners(by_image(coco["annotations"])[image["id"]])
     views = []
-    for rows in runs:
-        own = by_image(rows, confidence)[image["id"]]
+    for run in runs:
+        own = run[image["id"]]
         views.append(view(image_bgr, truth_xyxy, corners(own), np.array([r["score"] for r in own])))
     write_bytes(out, cv2.imencode(".jpg", np.concatenate(views))[1].tobytes())
