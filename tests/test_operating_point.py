@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import PARAMS
+from conftest import operating_point as operating_point_of
 from test_crossval import detected
 
 from detector.core.frame_detector import CONFIDENCE
@@ -76,6 +77,23 @@ def test_without_an_empty_image_there_are_no_false_alarms_to_count():
     coco = coco_of({1: [(1, BOX)]})
     point = operating_point(coco, judge(coco, [row(1, BOX, 0.9)]), WANTED)
     assert point["false_alarms_per_1000"] is None and point["images_without_objects"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "At its confidence of 0.4 (b 0.6) the model finds 92 % of the objects, and 95 % of "
+             "what it reports is right (80 boxes in 60 val images). False alarms: 3 per 1,000 "
+             "images without an object (counted on 300)."),
+        ({"images_without_objects": 0, "false_alarms_per_1000": None}, "in 60 val images)."),
+        ({"precision": None, "recall": 0.0}, "finds 0 % of the objects, and it reports nothing ("),
+    ],
+)  # fmt: skip
+def test_the_sentence(changes, said):
+    point = operating_point_of(0.4, {"a": 0.4, "b": 0.6})
+    point |= {"images_without_objects": 300, "false_alarms_per_1000": 3.33, **changes}
+    told = describe_operating_point(point)
+    assert said in told and ("False alarms" in told) == bool(point["images_without_objects"])
 
 
 @pytest.mark.parametrize("seed", range(5))

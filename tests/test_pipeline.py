@@ -19,6 +19,7 @@ from conftest import ROOT, write_video
 from moto.server import ThreadedMotoServer
 from test_docs import DOCS, blocks
 
+from detector import Detector
 from stages.common.metrics import read_metrics
 
 TINY = {
@@ -131,6 +132,11 @@ def test_the_first_run_makes_everything(repository):
     assert speed["host"].items() >= repository.json("metrics/machine.json").items()
     drop = repository.json("metrics/drop.json")
     assert set(drop) == {"onnx", "ir", "int8"} and drop["onnx"]["AP"] == 0.0
+    point = repository.json("metrics/operating_point.json")
+    assert point["boxes"] == repository.json("metrics/data.json")["val"]["boxes"]
+    for model in ("yolox.onnx", "ir", "int8"):
+        with Detector(repository.folder / "models" / model) as detector:
+            assert detector.confidence == point["confidence"]
     kernels = (repository.folder / "metrics/kernels/int8.csv").read_text()
     assert kernels.count("\n") == 1 + 113 and kernels.count(",i8,") == 74
     assert "OpenVINO INT8" in (repository.folder / "metrics/report.md").read_text()
@@ -338,7 +344,11 @@ def test_a_cross_validation_judges_every_image(repository):
     done = repository.run("make", "crossval", "FOLDS=2")
     ran = repository.stages_run(done.stdout)
     of_folds = {f"fold_{name}@0-{fold}" for name in ("train", "evaluate") for fold in (0, 1)}
-    assert ran - {"host"} == of_folds | {"split", "crossval", "report", "gate"}
+    # The confidence is chosen on all images now, and every model carries it.
+    of_models = {"operating_point", "export", "ir", "quantize", "benchmark"}
+    of_models |= {f"evaluate@{variant}" for variant in ("onnx", "ir", "int8")}
+    assert ran - {"host"} == of_folds | of_models | {"split", "crossval", "report", "gate"}
+    assert repository.json("metrics/operating_point.json")["judged_on"].startswith("images, each")
     counts = repository.json("metrics/data.json")
     found = repository.json("metrics/crossval.json")
     both = counts["train"]["images"] + counts["val"]["images"]

@@ -3,11 +3,12 @@
 import copy
 
 import pytest
+from conftest import operating_point
 
 from stages.common.files import write_json
 from stages.report.__main__ import read_accuracy
 from stages.report.differences import difference, most_different
-from stages.report.figures import precision_recall_svg
+from stages.report.figures import operating_point_svg, precision_recall_svg
 from stages.report.kernels import float_layers, read_kernels, shares
 from stages.report.recommendation import missing_labels, recommendation
 from stages.report.table import HEADINGS, NAMES, markdown, rows
@@ -171,6 +172,17 @@ def test_the_same_curves_give_the_same_bytes(tmp_path):
     for key in NAMES:
         (tmp_path / f"{key}.csv").write_text("recall,precision\n0.0,1.0\n1.0,0.5\n")
     assert precision_recall_svg(tmp_path) == precision_recall_svg(tmp_path)
+
+
+def test_the_curves_show_every_confidence_that_applies(tmp_path):
+    path = tmp_path / "curve.csv"
+    path.write_text("confidence,precision,recall,F1\n0.1,0.5,1.0,0.67\n0.9,1.0,0.5,0.67\n")
+    drawn = [
+        operating_point_svg(path, operating_point(0.3, own))
+        for own in ({"a": 0.3, "b": 0.3}, {"a": 0.3, "b": 0.6})
+    ]
+    gray = [svg.count("stroke: #7f7f7f") for svg in drawn]
+    assert gray == [1, 2]
 
 
 def test_a_busy_machine_is_the_first_thing_told_and_nothing_is_recommended_by_its_speeds():

@@ -1,15 +1,27 @@
 """The review of a change: verdicts, frames whose outcome changed, and the page."""
 
 import copy
+import subprocess
 
 import numpy as np
 import pytest
+from conftest import operating_point
 from test_report import ACCURACY, DROP, HOST, SPEED
 
+from detector.core.frame_detector import CONFIDENCE
+from stages.common.files import write_json
+from stages.common.metrics import with_details
 from stages.common.run import UserError
 from stages.evaluation.bootstrap import packed
 from stages.evaluation.matching import by_image
-from tools.review.__main__ import check_losses, data_lines, evidence, machines, table_of
+from tools.review.__main__ import (
+    check_losses,
+    confidences_at,
+    data_lines,
+    evidence,
+    machines,
+    table_of,
+)
 from tools.review.accuracy import (
     BETTER,
     NOISE,
@@ -208,6 +220,19 @@ def test_images_whose_outcome_changed():
     after = [box(2, 0), box(3, 0), box(1, 0, score=0.1)]
     found = changed_images(coco, [by_image(rows, [0.25]) for rows in (before, after)])
     assert [(image["id"], now_right) for image, now_right in found] == [(1, False), (2, True)]
+
+
+def test_every_commit_reports_from_its_own_confidence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", "init", "-q"], check=True)
+    for point in (None, operating_point(0.4, {"a": 0.4, "b": 0.5})):
+        if point:
+            write_json(tmp_path / "metrics/operating_point.json", with_details(point, "confidence"))
+            subprocess.run([*git, "add", "metrics"], check=True)
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "a"], check=True)
+    found = [confidences_at(commit, ["a", "b"]) for commit in ("HEAD~1", "HEAD", None)]
+    assert found == [[CONFIDENCE, CONFIDENCE], [0.4, 0.5], [0.4, 0.5]]
 
 
 def side(images: int, boxes: int, **classes: int) -> dict:

@@ -50,7 +50,7 @@ def describe_operating_point(point: dict) -> str:
     )
     if point["images_without_objects"]:
         sentences += (
-            f" It reports {point['false_alarms_per_1000']:g} objects in 1,000 images without one, "
-            f"by {point['images_without_objects']} such images."
+            f" False alarms: {point['false_alarms_per_1000']:.0f} per 1,000 images without an "
+            f"object (counted on {point['images_without_objects']})."
         )
     return sentences
