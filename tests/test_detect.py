@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import FRAMES, ROOT, SHARED, write_video
+from test_models import stored_point, with_point
 
 from detector import Detector
 from detector.video.pipeline import detections
@@ -105,6 +106,15 @@ def png_of(width: int, height: int) -> bytes:
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     tail = struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT" + b"0000"
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + tail
+
+
+def test_the_confidence_is_that_of_the_model_unless_it_is_given(models, tiny_dataset, tmp_path):
+    model = with_point(tmp_path, models, "onnx", stored_point(0.2, 0.3, 0.05))
+    image = tiny_dataset / "dataset/images/default/5.png"
+    for words, labels in (([], {"ü"}), (["--confidence", 0.04], {"a b", "c", "ü"})):
+        detect(image, "--model", model, "--json", "out", *words, cwd=tmp_path)
+        (line,) = lines(tmp_path / "out")
+        assert {box["label"] for box in line["detections"]} == labels
 
 
 def make_refused(folder: Path, video: Path) -> None:
