@@ -135,15 +135,13 @@ def operating_point(coco: dict, judged: Judged, wanted: Evaluate) -> dict:
         }
         for index, label in enumerate(labels)
     }
-    limits = {"min_precision": wanted.min_precision, "min_recall": wanted.min_recall}
-    named = [f"{name} {limit:g}" for name, limit in limits.items() if limit is not None]
     return {
         "confidence": confidence,
         **figures(judged, confidences, len(annotations), empty),
         "images": len(coco["images"]),
         "images_without_objects": empty,
         "boxes": len(annotations),
-        "chosen_by": " and ".join(named) or "best F1",
+        "chosen_by": limits_of(wanted) or "best F1",
         "per_class": per_class,
     }
 
@@ -151,8 +149,7 @@ def operating_point(coco: dict, judged: Judged, wanted: Evaluate) -> dict:
 def choose(judged: Judged, boxes: int, wanted: Evaluate, of_what: str) -> float:
     """Return a confidence that meets the limits, a hundredth.
 
-    With one limit only confidences count whose other figure is the best. Of what is left, every
-    confidence with an F1 within a standard error of the best is as good, as in the
+    Every confidence with an F1 within a standard error of the best is as good, as in the
     one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984, section
     3.4.3). The middle of the widest range of these is taken: it hardly moves when a score or an
     image changes.
@@ -163,9 +160,38 @@ def choose(judged: Judged, boxes: int, wanted: Evaluate, of_what: str) -> float:
         wanted: the limits.
         of_what: for the warning where they cannot be met.
     """
-    if not judged.right.any():
+    table = curve_of(judged, boxes)
+    if not table[:, 2].any():
+        print(
+            f"no detection{of_what} with a score of {CONFIDENCES[0]:g} or more is right, so the "
+            f"confidence is {CONFIDENCE:g}; train longer, or look at the labels",
+            file=sys.stderr,
+        )
         return CONFIDENCE
-    confidence, precision, recall, f1 = curve_of(judged, boxes).T
+    confidence, precision, recall, f1 = table.T
+    good, met = best_by_limits(precision, recall, wanted)
+    best = f1[good].max()
+    good &= f1 >= best - (best * (1 - best) / boxes) ** 0.5
+    places = np.flatnonzero(good)
+    widest = max(np.split(places, np.flatnonzero(np.diff(places) > 1) + 1), key=len)
+    middle = widest[(len(widest) - 1) // 2]
+    if not met:
+        print(
+            f"no confidence{of_what} has {limits_of(wanted)}; the closest is "
+            f"{confidence[middle]:g}, with precision {precision[middle]:.3f} and recall "
+            f"{recall[middle]:.3f}; ask for less in the section evaluate, or label more images",
+            file=sys.stderr,
+        )
+    return float(confidence[middle])
+
+
+def best_by_limits(
+    precision: np.ndarray, recall: np.ndarray, wanted: Evaluate
+) -> tuple[np.ndarray, bool]:
+    """Return which confidences are closest to the limits, bool [n], and whether they meet them.
+
+    With one limit, only those of them whose other figure is the best.
+    """
     least_precision, least_recall = wanted.min_precision, wanted.min_recall
     missing = np.maximum((least_precision or 0) - precision, 0)
     missing += np.maximum((least_recall or 0) - recall, 0)
@@ -174,19 +200,13 @@ def choose(judged: Judged, boxes: int, wanted: Evaluate, of_what: str) -> float:
         good &= recall >= recall[good].max()
     if least_recall is not None and least_precision is None:
         good &= precision >= precision[good].max()
-    best = f1[good].max()
-    good &= f1 >= best - (best * (1 - best) / boxes) ** 0.5
-    places = np.flatnonzero(good)
-    widest = max(np.split(places, np.flatnonzero(np.diff(places) > 1) + 1), key=len)
-    middle = widest[(len(widest) - 1) // 2]
-    if missing.min():
-        print(
-            f"no confidence{of_what} meets evaluate.min_precision {least_precision} and min_recall "
-            f"{least_recall}; the closest is {confidence[middle]:g}, with precision "
-            f"{precision[middle]:.3f} and recall {recall[middle]:.3f}; lower them, or label more",
-            file=sys.stderr,
-        )
-    return float(confidence[middle])
+    return good, not missing.min()
+
+
+def limits_of(wanted: Evaluate) -> str:
+    """Name the limits that are set; "" without any."""
+    limits = {"min_precision": wanted.min_precision, "min_recall": wanted.min_recall}
+    return " and ".join(f"{name} {limit:g}" for name, limit in limits.items() if limit is not None)
 
 
 def curve_of(judged: Judged, boxes: int) -> np.ndarray:

@@ -49,9 +49,10 @@ TRUTH = coco_of({1: [(1, BOX), (1, FAR)], 2: [(1, BOX)], 3: [], 4: []})
     [
         # With the confidence of 0.25 that stands where nothing is right.
         ([], None, 0.0, 0.0, 0.0),
+        ([row(1, BOX, 0.009)], None, 0.0, 0.0, 0.0),
         ([row(3, BOX, 0.9), row(3, FAR, 0.9), row(4, BOX, 0.2)], 0.0, 0.0, 0.0, 1000.0),
-        # All three are found by 0.5 and above, and nothing else.
-        ([row(1, BOX, 0.9), row(1, FAR, 0.8), row(2, BOX, 0.5)], 1.0, 1.0, 1.0, 0.0),
+        # All three are found by 0.6 and above, and nothing else.
+        ([row(1, BOX, 0.9), row(1, FAR, 0.8), row(2, BOX, 0.605)], 1.0, 1.0, 1.0, 0.0),
         # Two of three are right, one is wrong and in an image without an object: 2 * 2 / (3 + 3).
         ([row(1, BOX, 0.9), row(2, BOX, 0.9), row(4, BOX, 0.9)], 0.6667, 0.6667, 0.6667, 500.0),
         # Of another class; beside its object; below IoU 0.5.
@@ -62,15 +63,16 @@ TRUTH = coco_of({1: [(1, BOX), (1, FAR)], 2: [(1, BOX)], 3: [], 4: []})
          1.0, 1.0, 1.0, 0.0),
     ],
 )  # fmt: skip
-def test_figures_are_those_counted_by_hand(rows, precision, recall, f1, false_alarms):
+def test_figures_are_those_counted_by_hand(capsys, rows, precision, recall, f1, false_alarms):
     point = operating_point(TRUTH, judge(TRUTH, rows), WANTED)
     found = [point[key] for key in ("precision", "recall", "F1", "false_alarms_per_1000")]
     assert found == [precision, recall, f1, false_alarms]
     assert (point["images"], point["images_without_objects"], point["boxes"]) == (4, 2, 3)
     figures = {key: point[key] for key in ("confidence", "boxes", "precision", "recall", "F1")}
     assert point["per_class"]["a"].items() >= figures.items()
-    if not rows:
-        assert point["confidence"] == CONFIDENCE
+    said = capsys.readouterr().err
+    assert ("is right, so the confidence is 0.25" in said) == (recall == 0.0)
+    assert (point["confidence"] == CONFIDENCE) == (recall == 0.0)
 
 
 def test_without_an_empty_image_there_are_no_false_alarms_to_count():
@@ -151,7 +153,7 @@ LADDER = judged(
             None,
             0.9,
             0.40,
-            "min_recall 0.9; the closest is 0.4, with precision 0.889 and recall 0.8",
+            "has min_recall 0.9; the closest is 0.4, with precision 0.889 and recall 0.8",
         ),
         (0.95, 0.8, 0.40, "min_precision 0.95 and min_recall 0.8; the closest is 0.4, with"),
     ],
@@ -200,7 +202,7 @@ def test_the_limits_hold_for_each_class_with_enough_boxes(capsys):
     rows = [row(i, BOX, 0.9, 1) for i in range(1, 61)] + [row(1, FAR, 0.5, 2)]
     operating_point(coco, judge(coco, rows), limits(min_recall=0.9))
     first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith("no confidence meets") and second.startswith("no confidence of b meets")
+    assert first.startswith("no confidence has") and second.startswith("no confidence of b has")
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ def test_out_of_fold_detections_count_instead_of_the_val_list(
         assert (point["confidence"], point["false_alarms_per_1000"]) == (0.35, 0.0)
         assert lines[34] == "0.35,1.0,0.6667,0.8" and len(lines) == 70
     out = capsys.readouterr()
-    assert said in out.err and bool(said) == bool(out.err)
+    assert said in out.err and bool(said) == ("train.images" in out.err)
     assert out.out.startswith(f"At its confidence of {point['confidence']:g} the model finds")
 
 
