@@ -81,6 +81,13 @@ def test_sections_that_a_stage_reads_are_its_params(pipeline, name):
     assert read <= declared_sections <= sections
 
 
+def test_the_wanted_precision_and_recall_train_nothing(pipeline):
+    keys = {"evaluate", "evaluate.min_precision", "evaluate.min_recall"}
+    assert [n for n, s in pipeline.items() if keys & set(s.get("params", []))] == [
+        "operating_point"
+    ]
+
+
 def test_no_parameter_reaches_a_shell(pipeline):
     assert not [name for name, stage in pipeline.items() if "${" in str(stage["cmd"])]
 
