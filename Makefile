@@ -9,6 +9,7 @@ TOOLCHAIN := $(or $(TOOLCHAIN),$(shell sed -n 's/^toolchain: *\([a-z-]*\).*/\1/p
 $(if $(filter openvino openvino-dev,$(TOOLCHAIN)),,\
   $(error TOOLCHAIN is $(TOOLCHAIN), expected openvino or openvino-dev))
 TOOLS := $(if $(filter openvino-dev,$(TOOLCHAIN)),$(VENV)-openvino-dev,$(VENV))
+WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH"
 
 # PyTorch for this machine: cpu | cuda | auto, which takes CUDA's where there is an NVIDIA GPU.
 TORCH ?= auto
@@ -23,8 +24,10 @@ help:  ## list the targets
 repro: $(INSTALLED) $(TOOLS)/.installed  ## run everything that changed, from the export to the report
 	@mkdir -p .dvc/tmp && touch .dvc/tmp/repro
 	@sed -i.old 's/^toolchain: *[a-z-]*/toolchain: $(TOOLCHAIN)/' params.yaml && rm params.yaml.old
-	@[ $(TOOLS) = $(VENV) ] || $(RUN) dvc repro audit export
-	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" dvc repro
+	@[ $(TOOLS) = $(VENV) ] || { folds() { $(RUN) dvc stage list --name-only | grep "^fold_$$1@"; }; \
+	  $(RUN) dvc repro audit $$(folds train) && $(WITH_TOOLS) dvc repro audit $$(folds evaluate) \
+	  && $(RUN) dvc repro export; }
+	@$(WITH_TOOLS) dvc repro
 	@[ metrics/report.md -nt .dvc/tmp/repro ] || cat metrics/report.md
 
 FOLDS ?= 5

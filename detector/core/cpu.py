@@ -10,19 +10,33 @@ INSTRUCTION_SETS = (
 )  # fmt: skip
 
 
+CGROUPS = Path("/sys/fs/cgroup")
+
+
 def usable_cores() -> int:
     """Count the cores that this process may use, by its affinity and its cgroup's CPU quota."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(affinity, cgroup_quota(affinity)))
+    return max(1, min(affinity_cores(), cgroup_quota(affinity_cores())))
+
+
+def cores_of_quota() -> int | None:
+    """Return the cores of the quota where it, and not the affinity, limits this process.
+
+    OpenVINO knows the affinity only, and would start more threads than may run.
+    """
+    return usable_cores() if usable_cores() < affinity_cores() else None
+
+
+def affinity_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def cgroup_quota(no_limit: int) -> int:
     """Count the whole cores that the cgroup's CPU quota allows (cgroup v2, then v1)."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = (CGROUPS / "cpu.max").read_text().split()
     except (OSError, ValueError):
         try:
-            folder = Path("/sys/fs/cgroup/cpu")
+            folder = CGROUPS / "cpu"
             quota = (folder / "cpu.cfs_quota_us").read_text()
             period = (folder / "cpu.cfs_period_us").read_text()
         except OSError:

@@ -8,6 +8,8 @@ import numpy as np
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
+from detector.core.cpu import cores_of_quota
+from detector.runtime.model_cache import model_cache
 from detector.runtime.model_file import (
     IR_FILE,
     check_weights,
@@ -41,9 +43,11 @@ class OpenVinoBackend:
         options = {"PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY"}
         if precision:
             options["INFERENCE_PRECISION_HINT"] = precision
-        if cache_dir:
-            options["CACHE_DIR"] = str(cache_dir)
-        self.labels, self.input_hw, self.operating_point, self.compiled = compile_ir(path, options)
+        if (cores := cores_of_quota()) is not None:
+            options["INFERENCE_NUM_THREADS"] = cores
+        self.labels, self.input_hw, self.operating_point, self.compiled = compile_ir(
+            path, options, cache_dir
+        )
         self.num_requests = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
 
     @cached_property
@@ -89,7 +93,7 @@ class OpenVinoRequest:
 
 
 def compile_ir(
-    path: Path, options: dict
+    path: Path, options: dict, cache_dir: Path | str | None = None
 ) -> tuple[list[str], tuple[int, int], dict | None, ov.CompiledModel]:
     """Check an IR and compile it for frames as uint8 [1, height, width, 3].
 
@@ -118,7 +122,11 @@ def compile_ir(
     frames = PrePostProcessor(model)
     frames.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     frames.input().model().set_layout(ov.Layout("NCHW"))
+    built = frames.build()
     try:
-        return labels, input_hw, point, core.compile_model(frames.build(), "CPU", options)
+        with model_cache(cache_dir, path) as folder:
+            cached = {**options, "CACHE_DIR": str(folder)} if folder else options
+            compiled = core.compile_model(built, "CPU", cached)
     except RuntimeError as error:
         raise unusable(path, error) from error
+    return labels, input_hw, point, compiled

@@ -17,6 +17,7 @@ import cv2
 
 from detector.core.frame_detector import NMS_IOU
 from detector.runtime.detector import Detector
+from detector.runtime.model_cache import default_cache_dir
 from detector.runtime.model_file import ModelError
 from detector.video import sinks
 from detector.video.draw import Annotator
@@ -109,7 +110,7 @@ def run(arguments: argparse.Namespace) -> bool:
     )
     throughput = not source.live and source.total != 1 and len(paths) == 1
     with ExitStack() as closing:
-        options = {"throughput": throughput, "cache_dir": cache_dir()}
+        options = {"throughput": throughput, "cache_dir": default_cache_dir()}
         detectors = [
             closing.enter_context(Detector(path, arguments.confidence, arguments.iou, **options))
             for path in paths
@@ -128,17 +129,6 @@ def run(arguments: argparse.Namespace) -> bool:
     if len(source.warnings) > WARNINGS:
         print(f"detect: and {len(source.warnings) - WARNINGS} more like these", file=sys.stderr)
     return interrupted
-
-
-def cache_dir() -> Path | None:
-    """Return the folder for compiled models; None if it cannot be made."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home) / "cpu-detector"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder
 
 
 def outputs(
