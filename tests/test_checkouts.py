@@ -85,6 +85,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_checkout_plans_the_same_and_is_reviewed(origin, tmp_path, kind):
     folder = KINDS[kind](origin, tmp_path)

@@ -155,6 +155,7 @@ def test_the_stage_writes_weights_and_curves_and_the_same_ones_again(
     assert curves == losses | {"lr.tsv", "val/AP.tsv", "val/AP50.tsv"}
 
 
+@pytest.mark.slow
 def test_without_val_images_nothing_is_chosen(run_stage, tiny_dataset, tmp_path):
     # Twice the same: trained on both lists by train.images, and by one list without --val.
     both = json.loads((tiny_dataset / "split/train.json").read_text())
@@ -296,6 +297,7 @@ def test_a_shortened_run_keeps_a_share_of_its_warm_up():
     assert shortened(params, 100) == params
 
 
+@pytest.mark.slow
 def test_a_budget_lowers_the_epochs_and_trains_the_same_weights(run_stage, tiny_dataset, tmp_path):
     """Measuring leaves no trace: one epoch in a budget is one epoch."""
     changes = {"warmup_epochs": 1, "no_aug_epochs": 0}
