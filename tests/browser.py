@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 PROBE = """<!doctype html><title>none</title>
@@ -47,10 +48,30 @@ def look_at(page: Path, width: int, scratch: Path) -> dict:
 
 def chromium(scratch: Path, *arguments: str) -> str:
     return subprocess.run(
-        [
-            find_chromium(), "--headless", "--no-sandbox", "--disable-gpu",
-            "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND",
-            f"--user-data-dir={scratch / 'profile'}", *arguments,
-        ],
-        capture_output=True, text=True, check=True, timeout=120,
-    ).stdout  # fmt: skip
+        command(scratch, *arguments), capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+
+
+def console(scratch: Path, page: Path) -> object:
+    """Open a page, wait for the first line `RESULT <JSON>` on its console, and return that JSON."""
+    browser = subprocess.Popen(
+        command(scratch, "--enable-logging=stderr", page.as_uri()),
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    limit = threading.Timer(100, browser.kill)
+    limit.start()
+    try:
+        found = (re.search('"RESULT (.*?)", source:', line) for line in browser.stderr)
+        return json.loads(next(match for match in found if match)[1])
+    finally:
+        limit.cancel()
+        browser.kill()
+        browser.wait()
+
+
+def command(scratch: Path, *arguments: str) -> list[str]:
+    return [
+        find_chromium(), "--headless", "--no-sandbox", "--disable-gpu",
+        "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND",
+        f"--user-data-dir={scratch / 'profile'}", *arguments,
+    ]  # fmt: skip

@@ -82,7 +82,7 @@ def prepare(data: Path, changes: dict, val: str | None) -> None:
     write_params(data, changes)
     run_stage(data, "ingest", "dataset")
     if val is None:
-        run_stage(data, "split", "dataset/annotations.json", "split", "data.json")
+        run_stage(data, "split", "dataset/annotations.json", "split", "folds", "data.json")
         return
     coco = read_coco(data / "dataset/annotations.json")
     splits = {"train": [], "val": []}
