@@ -23,6 +23,9 @@ help:  ## list the targets
 
 repro: $(INSTALLED) $(TOOLS)/.installed  ## run everything that changed, from the export to the report
 	@mkdir -p .dvc/tmp && touch .dvc/tmp/repro
+	@# A DVC that was killed while it wrote this file leaves it broken, and every later one refuses.
+	@[ ! -e .dvc/tmp/rwlock ] || $(TOOLS)/bin/python -m json.tool .dvc/tmp/rwlock > /dev/null 2>&1 \
+	  || rm .dvc/tmp/rwlock
 	@sed -i.old 's/^toolchain: *[a-z-]*/toolchain: $(TOOLCHAIN)/' params.yaml && rm params.yaml.old
 	@[ $(TOOLS) = $(VENV) ] || { folds() { $(RUN) dvc stage list --name-only | grep "^fold_$$1@"; }; \
 	  $(RUN) dvc repro audit $$(folds train) && $(WITH_TOOLS) dvc repro audit $$(folds evaluate) \

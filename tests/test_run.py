@@ -4,11 +4,14 @@ import errno
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import ROOT
 
@@ -121,6 +124,36 @@ def test_an_error_of_a_file_ends_in_one_line(tmp_path, case):
 )
 def test_any_error_of_a_file_is_explained(error, told):
     assert told in explain(error)
+
+
+@pytest.mark.parametrize(("by_dvc", "ends"), [(True, True), (False, False)])
+def test_a_stage_ends_with_the_dvc_that_started_it(tmp_path, by_dvc, ends):
+    """DVC is killed and cannot tell; a stage that a user started in the background goes on."""
+    wait = "print(1, flush=True); import time; time.sleep(9)"
+    (tmp_path / "stage.py").write_text(STAGE.replace("write_text(out, text)", wait))
+    (tmp_path / "in").write_text("x")
+    code = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-m', 'stage', 'in', 'out'])\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    variables = {"DVC_STAGE": "stage"} if by_dvc else {}
+    dvc = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        env={"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", **variables},
+    )  # fmt: skip
+    stage_id = int(dvc.stdout.readline())
+    assert dvc.stdout.readline() == "1\n"
+    dvc.kill()
+    dvc.wait()
+    time.sleep(1.5)
+    running = psutil.pid_exists(stage_id) and (
+        psutil.Process(stage_id).status() != psutil.STATUS_ZOMBIE
+    )
+    assert running != ends
+    if running:
+        os.kill(stage_id, signal.SIGKILL)
 
 
 def example(first: Path, name: str, last: Path | None) -> None:

@@ -7,8 +7,11 @@ exit, never in a traceback.
 
 import argparse
 import inspect
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -39,6 +42,8 @@ def run_stage(main: Callable[..., None], *errors: type[Exception]) -> None:
     arguments = vars(parser.parse_intermixed_args())
     # A terminated stage unwinds like an interrupted one, so that no temporary file stays.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=end_with_parent, args=[os.getppid()], daemon=True).start()
     try:
         main(**arguments)
     except (UserError, *errors) as error:
@@ -47,6 +52,17 @@ def run_stage(main: Callable[..., None], *errors: type[Exception]) -> None:
         sys.exit(f"{stage}: " + " ".join(explain(error).split()))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def end_with_parent(parent: int) -> None:
+    """Terminate this process when its parent is gone.
+
+    A stage whose DVC was killed would go on writing, beside the one that the next `dvc repro`
+    starts.
+    """
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def explain(error: OSError) -> str:
