@@ -10,7 +10,7 @@ from importlib import import_module
 PUBLIC = {
     "Detector": "detector.runtime.detector",
     "Detections": "detector.core.frame_detector",
-    "ModelError": "detector.runtime.model_file",
+    "ModelError": "detector.core.backend",
 }
 __all__ = list(PUBLIC)
 

@@ -22,9 +22,9 @@ Run:  python -m stages.evaluate models/int8 data/split/val.json data/dataset \
 import json
 from pathlib import Path
 
+from detector.core.backend import ModelError
 from detector.core.frame_detector import FrameDetector
 from detector.runtime.detector import load_backend
-from detector.runtime.model_file import ModelError
 from stages.common.coco import labels_of, read_coco
 from stages.common.coco_eval import accuracy, detect_images, precision_recall, score
 from stages.common.files import size_mb, write_csv, write_json, write_text

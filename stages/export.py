@@ -21,7 +21,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from detector.runtime.model_file import ModelError
+from detector.core.backend import ModelError
 from detector.runtime.onnx_backend import OnnxBackend
 from stages.common.files import atomic_path
 from stages.common.metrics import read_metrics

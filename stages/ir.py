@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import openvino as ov
 
-from detector.runtime.model_file import ModelError
+from detector.core.backend import ModelError
 from detector.runtime.onnx_backend import OnnxBackend
 from detector.runtime.openvino_backend import OpenVinoBackend
 from stages.common.files import atomic_path

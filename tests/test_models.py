@@ -2,27 +2,30 @@
 
 import json
 import pickle
+import resource
 import shutil
+import signal
 
 import numpy as np
 import onnx
 import openvino as ov
 import pytest
 import torch
-from conftest import operating_point
+from conftest import NANO, operating_point
 
 from detector import Detector, ModelError
 from detector.core.backend import raw_output
+from detector.core.boxes import postprocess
 from detector.runtime.detector import load_backend
 from detector.runtime.onnx_backend import OnnxBackend
 from detector.runtime.openvino_backend import OpenVinoBackend
 from stages import export, ir
 from stages.common.coco import read_image
-from stages.common.run import UserError
+from stages.common.run import UserError, explain
 from stages.conversion.ir_file import save_ir
 from stages.conversion.parity import Difference
-from stages.yolox.model import build_model, load_torch_backend, start_from
-from stages.yolox.weights import read_pth
+from stages.yolox.model import build_model, eval_model, load_torch_backend, start_from
+from stages.yolox.weights import load_weights, read_pth
 from tools.params_file import write_params
 
 LABELS = ["a b", "c", "ü"]
@@ -126,9 +129,71 @@ def foreign(path, models):
     onnx.save(proto, path)
 
 
+ODD_LABELS = {
+    "object": '{"a": 1, "b": 2, "c": 3}',
+    "deep": "[" * 10_000 + "]" * 10_000,
+    "numbers": "[1, 2, 3]",
+    "surrogate": '["a", "b", "\\ud800"]',
+    "none": "",
+}
+
+
+def onnx_with(change):
+    """Return a function that writes the ONNX model after a change of its protobuf."""
+
+    def write(path, models):
+        proto = onnx.load(models / "yolox.onnx")
+        change(proto)
+        onnx.save(proto, path)
+
+    return write
+
+
+def labeled(stored):
+    return onnx_with(lambda proto: onnx.helper.set_model_props(proto, {"labels": stored}))
+
+
+def cast_input(kind):
+    """Make the model take another type of numbers, as exporters with float16 or bytes do."""
+
+    def change(proto):
+        for node in proto.graph.node:
+            node.input[:] = ["cast" if name == "images" else name for name in node.input]
+        cast = onnx.helper.make_node("Cast", ["images"], ["cast"], to=onnx.TensorProto.FLOAT)
+        proto.graph.node.insert(0, cast)
+        proto.graph.input[0].type.tensor_type.elem_type = kind
+
+    return onnx_with(change)
+
+
+def two_inputs(proto):
+    other = onnx.helper.make_tensor_value_info("sizes", onnx.TensorProto.FLOAT, [1, 2])
+    proto.graph.input.append(other)
+
+
+def two_outputs(proto):
+    proto.graph.node.append(onnx.helper.make_node("Identity", ["output"], ["again"]))
+    other = onnx.helper.make_tensor_value_info("again", onnx.TensorProto.FLOAT, [1, 7, 126])
+    proto.graph.output.append(other)
+
+
+def ir_labeled(stored):
+    def write(path, models):
+        model = ov.Core().read_model(models / "ir/yolox.xml")
+        model.set_rt_info(stored, ["detector", "labels"])
+        save_ir(model, path)
+
+    return write
+
+
 @pytest.mark.parametrize(
     ("name", "write"),
-    [("missing.xml", None), ("missing.onnx", None), ("text.xml", text), ("text.onnx", text),
+    [("u8.onnx", cast_input(onnx.TensorProto.UINT8)),
+     ("f16.onnx", cast_input(onnx.TensorProto.FLOAT16)),
+     ("inputs.onnx", onnx_with(two_inputs)), ("outputs.onnx", onnx_with(two_outputs)),
+     *((f"{name}.onnx", labeled(stored)) for name, stored in ODD_LABELS.items()),
+     *((name, ir_labeled(stored)) for name, stored in ODD_LABELS.items()),
+     ("missing.xml", None), ("missing.onnx", None), ("text.xml", text), ("text.onnx", text),
      ("model.pt", text), ("no_bin.xml", without_bin), ("foreign.onnx", foreign)],
 )  # fmt: skip
 def test_unusable_models_are_refused(models, tmp_path, name, write):
@@ -141,6 +206,24 @@ def test_unusable_models_are_refused(models, tmp_path, name, write):
         with pytest.raises(ModelError) as refusal:
             load(tmp_path / name)
         assert name in str(refusal.value)
+        assert len(str(refusal.value).encode()) < 500
+
+
+def test_the_folder_above_a_model_names_those_below(models):
+    with pytest.raises(ModelError, match=r"holds no yolox\.xml; give .*/int8, .*/ir$"):
+        load_backend(models)
+
+
+@pytest.mark.parametrize("rows", [slice(0, 4), slice(4, None)])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_boxes_and_scores_that_are_no_numbers_are_an_error(rows, value):
+    """A faint anchor may overflow; nobody sees its box."""
+    output = np.full((5, 10), 0.5, np.float32)
+    output[rows, 3] = value
+    with pytest.raises(ModelError, match="not finite numbers"):
+        postprocess(output, (64, 96), (64, 96), 0.25, 0.45)
+    output[4, 3], output[:4, 3] = 0.1, np.inf
+    assert len(postprocess(output, (64, 96), (64, 96), 0.25, 0.45)[0])
 
 
 def with_point(folder, models, kind: str, stored: str | None):
@@ -278,6 +361,40 @@ def test_weights_that_are_damaged_or_hold_more_than_tensors_are_refused(tmp_path
     with pytest.raises(UserError, match=r"weights\.pth"):
         read_pth(path)
     assert "run by" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"architecture": [1]}, "wrong value of architecture;"),
+        ({"architecture": {**NANO, "act": "gelu"}}, "wrong value of architecture.act;"),
+        ({"architecture": {**NANO, "width": 0.375}}, "the weights are not those of a YOLOX of"),
+        ({"labels": {"a": 1}}, "wrong value of labels;"),
+        ({"labels": ["a"]}, "with 1 classes"),
+        ({"input_hw": [64, 95]}, "wrong value of input_hw.1;"),
+        ({"model": {"a": torch.zeros(1)}}, "the weights are not those"),
+    ],
+)
+def test_weights_that_are_not_those_of_their_model_are_refused(
+    tiny_weights, tmp_path, change, said
+):
+    torch.save({**tiny_weights, **change}, tmp_path / "weights.pth")
+    with pytest.raises(UserError) as refusal:
+        eval_model(load_weights(tmp_path / "weights.pth"))
+    assert said in str(refusal.value)
+
+
+def test_a_full_disk_is_told_by_the_name_of_the_file(models, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError) as refusal:
+            save_ir(ov.Core().read_model(models / "ir/yolox.xml"), tmp_path / "ir")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    assert "ir/yolox.xml: the disk is full" in explain(refusal.value)
 
 
 def test_pretrained_weights_of_other_classes_give_all_but_the_class_layers(tiny_pth, tiny_weights):

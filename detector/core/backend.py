@@ -8,6 +8,10 @@ from typing import Protocol
 import numpy as np
 
 
+class ModelError(ValueError):
+    """A model that cannot be loaded, is not a detector of this project, or computes nonsense."""
+
+
 class Request(Protocol):
     """One frame on its way through a model."""
 

@@ -9,6 +9,8 @@ and a deployed detector runs the same ones. Protocol of YOLOX (yolox/data/data_a
 import cv2
 import numpy as np
 
+from detector.core.backend import ModelError
+
 PAD_VALUE = 114
 STRIDES = (8, 16, 32)
 
@@ -81,14 +83,22 @@ def postprocess(
     Returns:
         boxes_xyxy float32 [n, 4] in pixels of the frame, clipped to it; scores float32 [n],
         best first; class indices int64 [n].
+
+    Raises:
+        ModelError: a score, or a box that is kept, is not a finite number.
     """
-    scores = output[4:].max(axis=0)
-    kept = np.flatnonzero(scores >= np.min(confidence))
+    every_score = output[4:].max(axis=0)  # NaN where one of the classes is
+    kept = np.flatnonzero(every_score >= np.min(confidence))
     classes = output[4:, kept].argmax(axis=0)
     if np.ndim(confidence):
-        enough = scores[kept] >= confidence[classes]
+        enough = every_score[kept] >= confidence[classes]
         kept, classes = kept[enough], classes[enough]
-    scores = scores[kept]
+    scores = every_score[kept]
+    if not (np.isfinite(every_score).all() and np.isfinite(output[:4, kept]).all()):
+        raise ModelError(
+            "the model computes boxes or scores that are not finite numbers; train it again, or "
+            "copy its file again if it was good before"
+        )
     centers, halves = output[:2, kept].T, output[2:4, kept].T / 2
     boxes_xyxy = np.concatenate([centers - halves, centers + halves], axis=1)
     boxes_xyxy /= np.float32(letterbox_scale(frame_hw, input_hw))

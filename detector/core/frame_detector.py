@@ -135,6 +135,7 @@ class PendingDetection:
 
         Raises:
             RuntimeError: it was finished before.
+            ModelError: the model computed boxes or scores that are no finite numbers.
         """
         detector, request, self.request = self.detector, self.request, None
         if request is None:

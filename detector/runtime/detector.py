@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.core.backend import Backend
+from detector.core.backend import Backend, ModelError
 from detector.core.frame_detector import CONFIDENCE, NMS_IOU, FrameDetector
-from detector.runtime.model_file import ModelError, confidences
+from detector.runtime.model_file import IR_FILE, confidences
 
 
 class Detector(FrameDetector):
@@ -66,7 +66,15 @@ def load_backend(
         ModelError: unknown suffix, missing file or runtime, or not a detector of this project.
     """
     if not path.exists():
-        raise ModelError(f"{path} does not exist; expected a .xml or .onnx model")
+        raise ModelError(
+            f"{path} does not exist, seen from {Path.cwd()}; give a .xml or .onnx file, or the "
+            "folder of a .xml, such as models/int8 of the repository"
+        )
+    if path.is_dir() and not (path / IR_FILE).exists():
+        below = ", ".join(str(found.parent) for found in sorted(path.glob(f"*/{IR_FILE}")))
+        raise ModelError(
+            f"{path} holds no {IR_FILE}; give {below or 'the folder that `dvc repro` wrote'}"
+        )
     if path.suffix == ".xml" or path.is_dir():
         from detector.runtime.openvino_backend import OpenVinoBackend
 

@@ -11,43 +11,60 @@ import json
 import re
 from pathlib import Path
 
+from detector.core.backend import ModelError
 from detector.core.boxes import anchor_count
 
 IR_FILE = "yolox.xml"
 BIN_SHA256 = re.compile(rb'<bin_sha256 value="([0-9a-f]{64})"')
 
 
-class ModelError(ValueError):
-    """A model file that cannot be loaded or is not a detector of this project."""
-
-
 def labels_and_input_hw(
-    path: Path, stored_labels: str, input_shape: list, output_shape: list
+    path: Path,
+    stored_labels: str,
+    inputs: list[tuple[str, list]],
+    outputs: list[tuple[str, list]],
 ) -> tuple[list[str], tuple[int, int]]:
     """Return class names and input_hw of a model whose labels and shapes fit each other.
 
     Args:
         path: for the message.
-        stored_labels: a JSON list.
-        input_shape: [1, 3, height, width].
-        output_shape: [1, 4 + classes, anchors].
+        stored_labels: a JSON list of texts.
+        inputs: type and shape of each; expected is one, ("f32", [1, 3, height, width]).
+        outputs: likewise; expected is one, ("f32", [1, 4 + classes, anchors]).
 
     Raises:
         ModelError: they do not fit.
     """
+    labels = parse(stored_labels)
+    if is_labels(labels) and len(inputs) == 1 and inputs[0][1][:2] == [1, 3]:
+        input_hw = tuple(inputs[0][1][2:])
+        if all(isinstance(side, int) and side > 0 for side in input_hw) and len(input_hw) == 2:
+            expected = [1, 4 + len(labels), anchor_count(input_hw)]
+            if inputs[0][0] == "f32" and outputs == [("f32", expected)]:
+                return labels, input_hw
+    takes, gives = (
+        " and ".join(f"{kind} {shape}" for kind, shape in ports) for ports in (inputs, outputs)
+    )
+    raise ModelError(
+        f"{path} takes {takes or 'nothing'} and gives {gives or 'nothing'} with labels "
+        f"{stored_labels[:80]!r}; expected a model that this project exported"
+    )
+
+
+def is_labels(value: object) -> bool:
+    """Return whether a value is a list of texts that can be printed."""
     try:
-        labels = json.loads(stored_labels)
-        *batch_channels, height, width = input_shape
-        expected = [1, 4 + len(labels), anchor_count((height, width))]
-        fits = batch_channels == [1, 3] and list(output_shape) == expected
-    except (ValueError, TypeError):
-        fits = False
-    if not fits:
-        raise ModelError(
-            f"{path} takes {list(input_shape)} and gives {list(output_shape)} with labels "
-            f"{stored_labels!r}; expected a model that this project exported"
-        )
-    return labels, (height, width)
+        return isinstance(value, list) and bool("".join(value).encode())
+    except (TypeError, UnicodeEncodeError):
+        return False
+
+
+def parse(stored: str) -> object:
+    """Parse JSON; return None for what is none, or is nested too deep."""
+    try:
+        return json.loads(stored)
+    except (ValueError, RecursionError):
+        return None
 
 
 def read_operating_point(path: Path, stored: str, labels: list[str]) -> dict | None:
@@ -63,8 +80,8 @@ def read_operating_point(path: Path, stored: str, labels: list[str]) -> dict | N
     """
     if not stored:
         return None
+    point = parse(stored)
     try:
-        point = json.loads(stored)
         fits = all(0 <= value <= 1 for value in [point["confidence"], *confidences(point, labels)])
     except (ValueError, TypeError, KeyError):
         fits = False

@@ -11,6 +11,8 @@ from detector.core.boxes import as_blob
 from detector.core.cpu import usable_cores
 from detector.runtime.model_file import labels_and_input_hw, read_operating_point, unusable
 
+TYPES = {"tensor(float)": "f32"}
+
 
 class OnnxBackend:
     """An ONNX file in ONNX Runtime, as a `Backend`.
@@ -36,14 +38,15 @@ class OnnxBackend:
         except Exception as error:
             raise unusable(path, error) from error
         stored = self.session.get_modelmeta().custom_metadata_map
-        (image,), (output,) = self.session.get_inputs(), self.session.get_outputs()
+        ports = self.session.get_inputs(), self.session.get_outputs()
+        inputs, outputs = ([(TYPES.get(p.type, p.type), p.shape) for p in side] for side in ports)
         self.labels, self.input_hw = labels_and_input_hw(
-            path, stored.get("labels", ""), image.shape, output.shape
+            path, stored.get("labels", ""), inputs, outputs
         )
         self.operating_point = read_operating_point(
             path, stored.get("operating_point", ""), self.labels
         )
-        self.input_name = image.name
+        self.input_name = ports[0][0].name
         self.num_requests = workers + 1
         self.workers = ThreadPoolExecutor(workers, "onnx")
 

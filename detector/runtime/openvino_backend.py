@@ -114,10 +114,13 @@ def compile_ir(
         stored = model.get_rt_info(["detector", "labels"]).astype(str)
         key = ["detector", "operating_point"]
         stored_point = model.get_rt_info(key).astype(str) if model.has_rt_info(key) else ""
-        shapes = [list(port.shape) for port in (model.input(0), model.output(0))]
+        inputs, outputs = (
+            [(port.element_type.get_type_name(), list(port.shape)) for port in side]
+            for side in (model.inputs, model.outputs)
+        )
     except (RuntimeError, OSError) as error:
         raise unusable(path, error) from error
-    labels, input_hw = labels_and_input_hw(path, stored, *shapes)
+    labels, input_hw = labels_and_input_hw(path, stored, inputs, outputs)
     point = read_operating_point(path, stored_point, labels)
     frames = PrePostProcessor(model)
     frames.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import cv2
 
+from detector.core.backend import ModelError
 from detector.core.frame_detector import NMS_IOU
 from detector.runtime.detector import Detector
 from detector.runtime.model_cache import default_cache_dir
-from detector.runtime.model_file import ModelError
 from detector.video import sinks
 from detector.video.draw import Annotator
 from detector.video.pipeline import FrameDetections, detections

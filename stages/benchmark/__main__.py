@@ -37,11 +37,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import quantile_test
 
-from detector.core.backend import Backend
+from detector.core.backend import Backend, ModelError
 from detector.core.boxes import letterbox
 from detector.core.cpu import usable_cores
 from detector.core.frame_detector import FrameDetector
-from detector.runtime.model_file import ModelError
 from detector.runtime.onnx_backend import OnnxBackend
 from detector.runtime.openvino_backend import OpenVinoBackend
 from stages.benchmark.interleave import QUIET, Rounds, interleave

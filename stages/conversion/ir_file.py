@@ -1,5 +1,6 @@
 """OpenVINO IRs of this pipeline: written with the hash of their weights, described for others."""
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -19,14 +20,21 @@ __all__ = ["Node", "describe", "opset13", "save_ir"]
 
 
 def save_ir(model: ov.Model, folder: Path) -> None:
-    """Write yolox.xml and yolox.bin into a new folder; the .xml names the SHA-256 of the .bin."""
+    """Write yolox.xml and yolox.bin into a new folder; the .xml names the SHA-256 of the .bin.
+
+    Raises:
+        OSError: they cannot be written.
+    """
     folder.mkdir()
     path = folder / IR_FILE
-    # `compress_to_fp16` would round every tensor; the caller has chosen which ones to round.
-    ov.save_model(model, path, compress_to_fp16=False)
-    weights = path.with_suffix(".bin").read_bytes()
-    model.set_rt_info(hashlib.sha256(weights).hexdigest(), ["detector", "bin_sha256"])
-    ov.save_model(model, path, compress_to_fp16=False)
+    try:
+        # `compress_to_fp16` would round every tensor; the caller has chosen which ones to round.
+        ov.save_model(model, path, compress_to_fp16=False)
+        weights = path.with_suffix(".bin").read_bytes()
+        model.set_rt_info(hashlib.sha256(weights).hexdigest(), ["detector", "bin_sha256"])
+        ov.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:  # OpenVINO does not say what the system answered
+        raise OSError(errno.EIO, "the disk is full or cannot be written to", str(path)) from error
 
 
 def describe(model: ov.Model, labels: list[str], operating_point: dict | None) -> None:

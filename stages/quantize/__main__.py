@@ -19,7 +19,8 @@ from pathlib import Path
 
 import openvino as ov
 
-from detector.runtime.model_file import IR_FILE, ModelError
+from detector.core.backend import ModelError
+from detector.runtime.model_file import IR_FILE
 from detector.runtime.openvino_backend import OpenVinoBackend
 from stages.common.files import atomic_path, write_text
 from stages.common.params import load_params

@@ -71,9 +71,19 @@ def start_from(model: YoloxModule, path: Path) -> list[str]:
 
 
 def eval_model(weights: Weights) -> YoloxModule:
-    """Build the trained model in eval mode; its output [1, anchors, 5 + classes] is not decoded."""
+    """Build the trained model in eval mode; its output [1, anchors, 5 + classes] is not decoded.
+
+    Raises:
+        UserError: the tensors are not those of the architecture.
+    """
     model = build_model(weights.architecture, len(weights.labels))
-    model.load_state_dict(weights.model)
+    try:
+        model.load_state_dict(weights.model)
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights are not those of a YOLOX of {weights.architecture} with "
+            f"{len(weights.labels)} classes; run `dvc repro train`"
+        ) from error
     model.head.decode_in_inference = False
     return model.eval()
 

@@ -8,14 +8,17 @@ import hashlib
 import os
 import socket
 import urllib.request
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from stages.common.files import atomic_path
+from stages.common.params import Positive, Section, Stride32, pair
 from stages.common.run import UserError
 
 RELEASE = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/"
@@ -29,6 +32,21 @@ SHA256 = {
 }
 MAX_BYTES = 2**30  # no official file is larger than 800 MB
 TIMEOUT_S = 30
+
+
+class Architecture(Section):
+    depth: Positive
+    width: Positive
+    depthwise: bool
+    act: Literal["silu", "relu", "lrelu"]
+
+
+class Facts(Section):
+    """What a file of weights holds beside them."""
+
+    architecture: Architecture
+    labels: Annotated[list[str], Field(min_length=1)]
+    input_hw: pair(Stride32)
 
 
 @dataclass(frozen=True)
@@ -63,8 +81,12 @@ def load_weights(path: Path) -> Weights:
     content = read_pth(path)
     if not {"architecture", "labels", "input_hw"} <= set(content):
         raise UserError(f"{path} was not written by `train`; run `dvc repro train`")
-    content = {field.name: content[field.name] for field in fields(Weights)}
-    return Weights(**{**content, "input_hw": tuple(content["input_hw"])})
+    try:
+        facts = Facts(**{name: content[name] for name in Facts.model_fields}).model_dump()
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
+        raise UserError(f"{path} has a wrong value of {wrong}; run `dvc repro train`") from error
+    return Weights(content["model"], **facts)
 
 
 def read_pth(path: Path) -> dict:
