@@ -6,3 +6,6 @@ import os
 # that costs a factor 3.2 in training, with this count 2.5; alone it costs a few per cent. It must
 # be set before OpenMP is loaded. Measured in docs/LOG.md.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+# Who started this process; noted before the seconds that PyTorch takes to load.
+PARENT = os.getppid()

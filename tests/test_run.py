@@ -126,11 +126,14 @@ def test_any_error_of_a_file_is_explained(error, told):
     assert told in explain(error)
 
 
-@pytest.mark.parametrize(("by_dvc", "ends"), [(True, True), (False, False)])
-def test_a_stage_ends_with_the_dvc_that_started_it(tmp_path, by_dvc, ends):
+@pytest.mark.parametrize(
+    ("by_dvc", "import_s", "ends"), [(True, 0, True), (True, 1, True), (False, 0, False)]
+)
+def test_a_stage_ends_with_the_dvc_that_started_it(tmp_path, by_dvc, import_s, ends):
     """DVC is killed and cannot tell; a stage that a user started in the background goes on."""
-    wait = "print(1, flush=True); import time; time.sleep(9)"
-    (tmp_path / "stage.py").write_text(STAGE.replace("write_text(out, text)", wait))
+    stage = STAGE.replace("write_text(out, text)", "time.sleep(9)")
+    slow = f"import stages, time; print(1, flush=True); time.sleep({import_s})"
+    (tmp_path / "stage.py").write_text(slow + stage)
     (tmp_path / "in").write_text("x")
     code = (
         "import subprocess, sys\n"
@@ -147,7 +150,7 @@ def test_a_stage_ends_with_the_dvc_that_started_it(tmp_path, by_dvc, ends):
     assert dvc.stdout.readline() == "1\n"
     dvc.kill()
     dvc.wait()
-    time.sleep(1.5)
+    time.sleep(2.5)
     running = psutil.pid_exists(stage_id) and (
         psutil.Process(stage_id).status() != psutil.STATUS_ZOMBIE
     )

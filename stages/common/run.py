@@ -18,6 +18,8 @@ from typing import TypeVar
 
 from rich.progress import track
 
+from stages import PARENT
+
 Item = TypeVar("Item")
 
 
@@ -43,7 +45,7 @@ def run_stage(main: Callable[..., None], *errors: type[Exception]) -> None:
     # A terminated stage unwinds like an interrupted one, so that no temporary file stays.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if "DVC_STAGE" in os.environ:
-        threading.Thread(target=end_with_parent, args=[os.getppid()], daemon=True).start()
+        threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         main(**arguments)
     except (UserError, *errors) as error:
@@ -54,13 +56,13 @@ def run_stage(main: Callable[..., None], *errors: type[Exception]) -> None:
         sys.exit(130)
 
 
-def end_with_parent(parent: int) -> None:
+def end_with_parent() -> None:
     """Terminate this process when its parent is gone.
 
     A stage whose DVC was killed would go on writing, beside the one that the next `dvc repro`
     starts.
     """
-    while os.getppid() == parent:
+    while os.getppid() == PARENT:
         time.sleep(0.2)
     os.kill(os.getpid(), signal.SIGTERM)
 
