@@ -202,6 +202,20 @@ def test_a_video_that_was_cut_ends_with_a_warning(models, tmp_path):
     assert "cut.avi is damaged or cut: 1 of its packets" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "highest", "warned"),
+    [("a.png", 4095, True), ("a.tif", 4095, True), ("a.png", 65535, False), ("a.png", 9, False)],
+)
+def test_twelve_bits_in_sixteen_are_named(tmp_path, name, highest, warned):
+    kind = np.uint8 if highest < 256 else np.uint16
+    cv2.imwrite(str(tmp_path / name), np.linspace(0, highest, 3 * 80).astype(kind).reshape(8, 30))
+    source = open_source(str(tmp_path))
+    assert len(list(source.frames())) == 1
+    assert [f"{name} is nearly black, as 12 bits in 16" in w for w in source.warnings] == (
+        [True] if warned else []
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_leaves_files_that_can_be_read(models, tmp_path, number):
     write_video(tmp_path / "long.avi", "MJPG", frames=6_000)

@@ -259,6 +259,17 @@ def test_repairs_the_box(tmp_path, capsys, case):
         assert error == ""
 
 
+def test_an_image_that_is_listed_again_for_another_box_is_one_image(tmp_path):
+    files = duplicated("images", 0, id=9)
+    files[JSON]["annotations"][0]["image_id"] = 9
+    coco, report, _ = ingested(tmp_path, files)
+    once, _, _ = ingested(tmp_path / "once", files_of(plain()))
+    assert coco == once
+    assert [(r["image"], r["what"]) for r in report["repairs"]] == [
+        (9, "'a.jpg' is image 1, too; their boxes were united")
+    ]
+
+
 @pytest.mark.parametrize("orientation", [2, 3, 6, 8])
 def test_exif_rotation_is_applied_once(tmp_path, orientation):
     stored = (WIDTH, HEIGHT) if orientation < 5 else (HEIGHT, WIDTH)
@@ -338,7 +349,10 @@ REFUSALS = {
     "annotation id a text": (with_box(id="3"), ["annotation entry 3", "id is '3'"]),
     "duplicate annotation id": (duplicated("annotations", 0), ["duplicate id 1"]),
     "duplicate image id": (duplicated("images", 0, file_name="a.png"), ["duplicate id", "a.png"]),
-    "duplicate file_name": (duplicated("images", 0, id=9), ["image 9", "duplicate", "a.jpg"]),
+    "duplicate file_name": (
+        duplicated("images", 0, id=9, width=7),
+        ["image 9", "duplicate", "a.jpg"],
+    ),
     "duplicate category name": (duplicated("categories", 1, id=9), ["duplicate", "car"]),
     "label empty": (with_entry("categories", 0, name=" "), ["category 1", "not empty"]),
     "label with a line break": (

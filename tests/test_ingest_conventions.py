@@ -1,5 +1,7 @@
 """Boxes of another convention than [x, y, width, height] in pixels are refused by name."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -28,11 +30,11 @@ def centers(boxes: np.ndarray) -> np.ndarray:
     return np.hstack([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]])
 
 
-def checked(boxes: np.ndarray, rotation: float = 0.0) -> None:
+def checked(boxes: np.ndarray, rotation: float = 0.0) -> str:
     image = Image("x.json", "default", 1, "a.jpg", WIDTH, HEIGHT)
     entry = {"image_id": 1, "category_id": 1, "attributes": {"rotation": rotation}}
     ids = {"image_id": [1], "category_id": [1]}
-    check_convention(
+    return check_convention(
         [(checked_annotation({**entry, "bbox": box}, ids), image) for box in boxes.tolist()]
     )
 
@@ -77,6 +79,20 @@ SOUND = {
 @pytest.mark.parametrize("case", SOUND)
 def test_sound_boxes_pass(case):
     checked(SOUND[case])
+
+
+@pytest.mark.parametrize(
+    ("boxes", "said"),
+    [
+        (road() / (WIDTH, HEIGHT, WIDTH, HEIGHT) * 100, "lie within 100x99 pixels .* in percent"),
+        (road() / 2, "all 60 boxes lie within 639x357 pixels .* a smaller copy of the"),
+        (road(19) / 2, "^$"),
+        (road() * [0.5, 1, 0.5, 1], "^$"),
+        (road(), "^$"),
+    ],
+)
+def test_boxes_that_may_be_of_another_scale_are_doubted(boxes, said):
+    assert re.search(said, checked(boxes))
 
 
 def test_ingest_names_the_file(tmp_path):

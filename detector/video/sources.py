@@ -18,6 +18,7 @@ import cv2  # noqa: E402  it reads its limits from the environment
 import numpy as np  # noqa: E402
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+DARKEST = 16  # of 255: what the high byte of 12 bits in 16 stays below
 OTHER_IMAGES = {".avif", ".heic", ".jp2", ".jxl", ".ppm"}  # told from broken videos
 VIDEOS = {
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
@@ -131,6 +132,10 @@ class Image(Source):
         started = time.perf_counter()
         image_bgr = read_image(self.path)
         read = time.perf_counter()
+        if image_bgr.max() < DARKEST and has_16_bits(self.path):
+            self.warnings.append(
+                f"{self.path} is nearly black, as 12 bits in 16; stretch its values and try again"
+            )
         yield Frame(str(self.path), 0, 0.0, image_bgr, (read - started) * 1e3, read, self.path)
 
 
@@ -152,6 +157,11 @@ def read_image(path: Path) -> np.ndarray:
     if image_bgr is None:
         raise SourceError(f"{path} cannot be decoded; it is empty, broken or no image")
     return image_bgr
+
+
+def has_16_bits(path: Path) -> bool:
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED).dtype == np.uint16
 
 
 class Folder(Source):

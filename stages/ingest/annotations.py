@@ -67,7 +67,7 @@ def read_annotations(
             listed = read_images(file, subset, coco.images, max_pixels, findings)
             read_boxes(file, coco.annotations, names, listed, findings)
             labels.update(names.values())
-            images += filter(None, listed.values())
+            images += {id(image): image for image in listed.values() if image}.values()
             if not listed:
                 findings.warn(file, "lists no images; the subset is left out")
     if not findings.faults and not files:
@@ -138,9 +138,12 @@ def read_categories(file: str, values: list, findings: Findings) -> dict[int, st
 def read_images(
     file: str, subset: str, values: list, max_pixels: int, findings: Findings
 ) -> dict[int, Image | None]:
-    """Return images by id, None for those with a fault, so that their boxes are not faults too."""
+    """Return images by id, None for those with a fault, so that their boxes are not faults too.
+
+    Home-made COCO lists an image anew for each of its boxes; such entries become one image.
+    """
     images: dict[int, Image | None] = {}
-    ids: dict[str, int] = {}
+    by_name: dict[str, Image] = {}
     for image_id, entry in entries(file, "image", values, findings):
         images[image_id] = None
         with findings.collect(file, image=image_id):
@@ -152,10 +155,17 @@ def read_images(
                 size = f"{quote(width)}x{quote(height)}"
                 limit = f"{max_pixels} pixels (ingest.max_megapixels)"
                 raise UserError(f"{quote(name)}: {size} is over the limit of {limit}")
-            if name in ids:
-                raise UserError(f"duplicate file_name {quote(name)}, as image {ids[name]}")
-            ids[name] = image_id
-            images[image_id] = Image(file, subset, image_id, name, width, height, foreign)
+            image = Image(file, subset, image_id, name, width, height, foreign)
+            first = by_name.setdefault(name, image)
+            if (first.width, first.height) != (width, height):
+                raise UserError(
+                    f"duplicate file_name {quote(name)}, as image {first.source_id}, which is "
+                    f"{first.width}x{first.height} and not {width}x{height}"
+                )
+            if first is not image:
+                what = f"{quote(name)} is image {first.source_id}, too; their boxes were united"
+                findings.repair(file, what, image=image_id)
+            images[image_id] = first
     return images
 
 
@@ -178,7 +188,8 @@ def read_boxes(
             annotation = checked_annotation(entry, ids)
             if image := images[annotation.image_id]:
                 found[annotation_id] = annotation, image
-    check_convention(list(found.values()))
+    if doubt := check_convention(list(found.values())):
+        findings.warn(file, doubt)
     for annotation_id, (annotation, image) in found.items():
         with findings.collect(file, annotation=annotation_id):
             label = names[annotation.category_id]

@@ -18,6 +18,8 @@ MAX_FIT = 0.5  # of the boxes as [x, y, width, height]: most make no sense
 CLEAR_FIT = 0.8
 # Labels may stick out by this share of the image's side and one pixel, and are clipped.
 TOLERANCE, TOLERANCE_PX = 0.02, 1.0
+# From so many boxes on it is odd if none reaches beyond this share of either side.
+MANY_BOXES, MAX_REACH = 20, 0.6
 SWAPPED = {0: (0, 1, 2, 3), 1: (1, 0, 3, 2)}
 NAMES = {
     ("corners", 0): "corners, [x0, y0, x1, y1]",
@@ -28,17 +30,20 @@ NAMES = {
 EXPECTED = "write them as [x, y, width, height] in pixels, x and y of the upper left corner"
 
 
-def check_convention(boxes: list[tuple[Annotation, Image]]) -> None:
+def check_convention(boxes: list[tuple[Annotation, Image]]) -> str:
     """Check that the boxes of a file are [x, y, width, height] in pixels of their images.
 
     Rotated boxes may reach out of the image as they are written, and do not count.
+
+    Returns:
+        What speaks for boxes in percent or of a smaller image; "" if nothing does.
 
     Raises:
         UserError: most of them only make sense in another convention, which is named.
     """
     boxes = [(annotation, image) for annotation, image in boxes if not annotation.rotation]
     if len(boxes) < MIN_BOXES:
-        return
+        return ""
     values = np.array([annotation.bbox for annotation, _ in boxes], float)
     size_wh = np.array([(image.width, image.height) for _, image in boxes], float)
     if (normalized := (values.max(1) <= 1) & (size_wh.min(1) > 2)).mean() >= MIN_FIT:
@@ -64,6 +69,25 @@ def check_convention(boxes: list[tuple[Annotation, Image]]) -> None:
             f"{what}; they reach to {wide:g}x{high:g}: they look like boxes of another image size; "
             "scale them to the images, or export the images that were labeled"
         )
+    return doubt_of(values, size_wh)
+
+
+def doubt_of(values: np.ndarray, size_wh: np.ndarray) -> str:
+    """Say what is odd about boxes that all lie in the upper left part of their images.
+
+    Boxes in percent and boxes of a smaller copy fit into the image, and so do those of a camera
+    whose objects are all there; so this is no fault.
+    """
+    ends = values[:, :2] + values[:, 2:]
+    if len(values) < MANY_BOXES or (ends > MAX_REACH * size_wh).any():
+        return ""
+    wide, high = ends.max(0)
+    percent = "in percent" if ends.max() <= 100 else "of a smaller copy of the images"
+    return (
+        f"all {len(values)} boxes lie within {wide:.0f}x{high:.0f} pixels at the upper left: look "
+        f"at the data page; if they are off, they are {percent}, and need to be in pixels of the "
+        "images"
+    )
 
 
 def fits_as(convention: tuple[str, int], values: np.ndarray, size_wh: np.ndarray) -> np.ndarray:
