@@ -21,11 +21,19 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
+# DVC writes these files in place: one that is killed meanwhile leaves a part, which every later run
+# refuses. What the part of dvc.lock lacks comes from the run cache.
+define mend
+[ ! -e .dvc/tmp/rwlock ] || $(RUN) python -m json.tool .dvc/tmp/rwlock > /dev/null 2>&1 \
+  || rm .dvc/tmp/rwlock; \
+[ ! -e dvc.lock ] || [ -n "$$(git ls-files --unmerged dvc.lock)" ] || $(RUN) python -c \
+  'import yaml, dvc.schema; dvc.schema.COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(open("dvc.lock")))' \
+  2> /dev/null || git checkout --quiet HEAD -- dvc.lock || true
+endef
+
 repro: $(INSTALLED) $(TOOLS)/.installed  ## run everything that changed, from the export to the report
 	@mkdir -p .dvc/tmp && touch .dvc/tmp/repro
-	@# A DVC that was killed while it wrote this file leaves it broken, and every later one refuses.
-	@[ ! -e .dvc/tmp/rwlock ] || $(TOOLS)/bin/python -m json.tool .dvc/tmp/rwlock > /dev/null 2>&1 \
-	  || rm .dvc/tmp/rwlock
+	@$(mend)
 	@sed -i.old 's/^toolchain: *[a-z-]*/toolchain: $(TOOLCHAIN)/' params.yaml && rm params.yaml.old
 	@[ $(TOOLS) = $(VENV) ] || { folds() { $(RUN) dvc stage list --name-only | grep "^fold_$$1@"; }; \
 	  $(RUN) dvc repro audit $$(folds train) && $(WITH_TOOLS) dvc repro audit $$(folds evaluate) \

@@ -158,6 +158,17 @@ def test_pages_fit_phones_and_desks_and_load_nothing(repository, tmp_path, page,
     assert len(np.unique(cv2.imread(str(picture)))) > 100
 
 
+@pytest.mark.parametrize("name", [".dvc/tmp/rwlock", "dvc.lock"])
+def test_make_repro_mends_what_a_killed_dvc_left(repository, name):
+    """DVC writes its lock files in place, and refuses a part of one for ever."""
+    lock, path = repository.folder / "dvc.lock", repository.folder / name
+    whole = lock.read_text()
+    path.write_text(whole[: whole.rindex("    cmd: ")] if path == lock else "")
+    assert repository.run("dvc", "repro", check=False).returncode == 255
+    assert repository.stages_run(repository.run("make", "repro").stdout) <= {"host"}
+    assert lock.read_text() == whole
+
+
 def test_git_holds_metrics_but_neither_data_nor_models(repository):
     tracked = set(repository.run("git", "ls-files", "data", "models", "metrics").stdout.split())
     assert tracked >= {f"metrics/{n}" for n in ("speed.json", "accuracy/int8.json", "report.html")}
