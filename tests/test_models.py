@@ -16,6 +16,8 @@ from conftest import NANO, operating_point
 from detector import Detector, ModelError
 from detector.core.backend import raw_output
 from detector.core.boxes import postprocess
+from detector.core.cpu import instruction_sets
+from detector.runtime import openvino_backend
 from detector.runtime.detector import load_backend
 from detector.runtime.onnx_backend import OnnxBackend
 from detector.runtime.openvino_backend import OpenVinoBackend
@@ -340,6 +342,32 @@ def test_weights_that_do_not_belong_to_an_ir_are_refused(models, tmp_path, varia
     weights.write_bytes(weights.read_bytes()[:-100] if damage == "cut" else other.read_bytes())
     with pytest.raises(ModelError, match=r"yolox\.bin"):
         load_backend(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("variant", "made_on", "here", "expected"),
+    [
+        ("int8", "avx2 avx512f avx512_vnni", ["avx2"], True),
+        ("int8", "avx2 avx_vnni", ["avx2", "avx512f"], True),
+        ("int8", "avx2 avx512f avx512_vnni", ["avx2", "avx_vnni"], False),
+        ("int8", "avx2", ["avx2"], False),  # measured where it saturates
+        ("int8", "avx2 avx_vnni", [], False),  # unknown, as on a Mac
+        ("int8", "", ["avx2"], False),
+        ("ir", None, ["avx2"], False),
+    ],
+)
+def test_a_model_knows_where_its_sums_saturate(
+    models, tmp_path, monkeypatch, variant, made_on, here, expected
+):
+    model = ov.Core().read_model(models / variant / "yolox.xml")
+    if made_on is not None:
+        assert model.get_rt_info(["detector", "made_on"]).astype(str) == " ".join(
+            instruction_sets()
+        )
+        model.set_rt_info(made_on, ["detector", "made_on"])
+    save_ir(model, tmp_path / "model")
+    monkeypatch.setattr(openvino_backend, "instruction_sets", lambda: here)
+    assert load_backend(tmp_path / "model").saturates == expected
 
 
 class Harmful:

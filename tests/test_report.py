@@ -31,7 +31,7 @@ DROP = {
     "ir": {"AP": 0.1},
     "int8": {"AP": 2.0, "interval": [0.5, 3.5], "per_class": {"LP": 2.0}},
 }
-HOST = {"cpu": "A|B", "cores": 2, "isa": ["avx2"], "id": "0f", "versions": {"torch": "2"},
+HOST = {"cpu": "A|B", "cores": 2, "isa": ["avx_vnni"], "id": "0f", "versions": {"torch": "2"},
         "date": "2026-01-31", "busy": False, "cores_free": 1.0}  # fmt: skip
 SPEED["host"] = HOST
 
@@ -48,10 +48,18 @@ def test_rows():
 
 def test_recommendation_names_the_fastest_variant_that_is_accurate_enough():
     # As deployed INT8 lies 3 points below PyTorch, FP16 1.1, ONNX 1.
-    for max_drop, chosen in ((3.0, "INT8"), (2.0, "FP16"), (0.5, "PyTorch"), (None, "INT8")):
+    for max_drop, chosen in ((3.0, "int8"), (2.0, "ir"), (0.5, "torch"), (None, "int8")):
         sentence = recommendation(ACCURACY, SPEED, DROP, max_drop)[0]
-        assert sentence.startswith("Deploy") and chosen in sentence.split(" on this machine")[0]
+        assert sentence.startswith(f"Deploy {NAMES[chosen]} on machines like this one: ")
     assert "60 FPS, 6 (5.9 to 6.1) times PyTorch" in recommendation(ACCURACY, SPEED, DROP, None)[0]
+
+
+@pytest.mark.parametrize(
+    ("isa", "said"), [(["avx2"], True), (["avx2", "avx_vnni"], False), ([], False)]
+)
+def test_a_processor_on_which_int8_may_saturate_is_told(isa, said):
+    speed = {**SPEED, "host": {**HOST, "isa": isa}}
+    assert ("has no VNNI" in " ".join(recommendation(ACCURACY, speed, DROP, None))) == said
 
 
 @pytest.mark.parametrize(

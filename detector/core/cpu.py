@@ -9,6 +9,8 @@ INSTRUCTION_SETS = (
     "asimddp", "i8mm", "bf16",
 )  # fmt: skip
 
+# Those that add products of INT8 in 32 bits. Others add pairs of them in 16 bits, which saturate.
+WIDE_SUMS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -53,6 +55,11 @@ def instruction_sets() -> list[str]:
     except OSError:
         return []
     return [name for name in INSTRUCTION_SETS if name in words]
+
+
+def saturates(isa: list[str]) -> bool:
+    """Return whether INT8 may saturate with these instruction sets; False where none are known."""
+    return bool(isa) and not WIDE_SUMS & set(isa)
 
 
 def has_fast_bf16() -> bool:

@@ -3,7 +3,8 @@
 Its input shape, its class names (ONNX: the metadata entry `labels`; OpenVINO IR: rt_info
 `detector/labels`; both a JSON list), and its operating point (`operating_point`, what the stage of
 that name chose, as JSON; models of folds have none). An IR also names the SHA-256 of its weights,
-rt_info `detector/bin_sha256`.
+rt_info `detector/bin_sha256`, and in INT8 the instruction sets of the processor that it was made
+and measured on, `detector/made_on`.
 """
 
 import hashlib

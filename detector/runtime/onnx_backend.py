@@ -25,7 +25,7 @@ class OnnxBackend:
         ModelError: the file cannot be read or is not a detector of this project.
     """
 
-    precision = "f32"
+    precision, saturates = "f32", False
 
     def __init__(self, path: Path, throughput: bool = False):
         options = onnxruntime.SessionOptions()

@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
-from detector.core.cpu import cores_of_quota
+from detector.core.cpu import cores_of_quota, instruction_sets, saturates
 from detector.runtime.model_cache import model_cache
 from detector.runtime.model_file import (
     IR_FILE,
@@ -29,6 +29,10 @@ class OpenVinoBackend:
         throughput: several frames at once, a core or more each, instead of all cores on one frame.
         cache_dir: folder for compiled models, which makes the next start faster.
 
+    Attributes:
+        saturates: sums in INT8 may saturate on this processor, and could not on the one that the
+            model was made and measured on.
+
     Raises:
         ModelError: the file cannot be read or is not a detector of this project.
     """
@@ -45,9 +49,11 @@ class OpenVinoBackend:
             options["INFERENCE_PRECISION_HINT"] = precision
         if (cores := cores_of_quota()) is not None:
             options["INFERENCE_NUM_THREADS"] = cores
-        self.labels, self.input_hw, self.operating_point, self.compiled = compile_ir(
+        self.labels, self.input_hw, self.operating_point, self.compiled, made_on = compile_ir(
             path, options, cache_dir
         )
+        isa = instruction_sets()
+        self.saturates = bool(made_on) and saturates(isa) and not saturates(made_on)
         self.num_requests = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
 
     @cached_property
@@ -94,14 +100,15 @@ class OpenVinoRequest:
 
 def compile_ir(
     path: Path, options: dict, cache_dir: Path | str | None = None
-) -> tuple[list[str], tuple[int, int], dict | None, ov.CompiledModel]:
+) -> tuple[list[str], tuple[int, int], dict | None, ov.CompiledModel, list[str]]:
     """Check an IR and compile it for frames as uint8 [1, height, width, 3].
 
     Transposition and conversion to float become part of the model: with INT8 the first convolution
     reads the bytes.
 
     Returns:
-        Class names, input_hw, the operating point if there is one, and the compiled model.
+        Class names, input_hw, the operating point if there is one, the compiled model, and the
+        instruction sets that an INT8 model was made on.
 
     Raises:
         ModelError: the file cannot be read or is not a detector of this project.
@@ -112,8 +119,10 @@ def compile_ir(
         check_weights(path)
         model = core.read_model(path)
         stored = model.get_rt_info(["detector", "labels"]).astype(str)
-        key = ["detector", "operating_point"]
-        stored_point = model.get_rt_info(key).astype(str) if model.has_rt_info(key) else ""
+        stored_point, made_on = (
+            model.get_rt_info(key).astype(str) if model.has_rt_info(key) else ""
+            for key in (["detector", "operating_point"], ["detector", "made_on"])
+        )
         inputs, outputs = (
             [(port.element_type.get_type_name(), list(port.shape)) for port in side]
             for side in (model.inputs, model.outputs)
@@ -132,4 +141,4 @@ def compile_ir(
             compiled = core.compile_model(built, "CPU", cached)
     except RuntimeError as error:
         raise unusable(path, error) from error
-    return labels, input_hw, point, compiled
+    return labels, input_hw, point, compiled, made_on.split()

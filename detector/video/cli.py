@@ -25,6 +25,10 @@ from detector.video.pipeline import FrameDetections, detections
 from detector.video.sources import Source, SourceError, open_source
 from detector.video.stats import RunStats
 
+SATURATES = (
+    "{} was made and measured on a processor with VNNI; here sums in INT8 may saturate: measure "
+    "its accuracy by `dvc repro` on such a machine"
+)
 WARNINGS = 10  # that are printed one by one
 
 
@@ -115,6 +119,9 @@ def run(arguments: argparse.Namespace) -> bool:
             closing.enter_context(Detector(path, arguments.confidence, arguments.iou, **options))
             for path in paths
         ]
+        for path, detector in zip(paths, detectors, strict=True):
+            if detector.backend.saturates:
+                print(f"detect: {SATURATES.format(path)}", file=sys.stderr)
         writers = [closing.enter_context(output) for output in outputs(arguments, source)]
         stats, annotator = RunStats(source.total), Annotator([title(path) for path in paths])
         with detections(source, detectors) as (frames, found):

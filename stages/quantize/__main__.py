@@ -20,6 +20,7 @@ from pathlib import Path
 import openvino as ov
 
 from detector.core.backend import ModelError
+from detector.core.cpu import instruction_sets
 from detector.runtime.model_file import IR_FILE
 from detector.runtime.openvino_backend import OpenVinoBackend
 from stages.common.files import atomic_path, write_text
@@ -47,6 +48,7 @@ def main(ir: Path, calibration: Path, val: Path, dataset: Path, out_dir: Path) -
         validator = Validator(val, images_dir, backend.input_hw, params.evaluate)
         quantized = quantize_within(model, images, validator, settings)
     correct(quantized)
+    quantized.set_rt_info(" ".join(instruction_sets()), ["detector", "made_on"])
     kept_float = float_convolutions(quantized)
     sources = {
         "the float model, models/ir/yolox.bin": (ir / IR_FILE).with_suffix(".bin"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from detector.core.backend import Backend
+from detector.core.cpu import instruction_sets, saturates
 from detector.core.frame_detector import CONFIDENCE
 from detector.runtime.model_file import IR_FILE
 from stages.common.files import size_mb
@@ -28,6 +29,7 @@ for each class. Use it with `detector.Detector`, with OpenVINO ModelAPI
 {confidence}
 
 Quantized by NNCF {nncf}, calibrated on {images} train images. Convolutions that stay float: {kept}.
+Made on a processor with {isa}; {sums}
 
 | made from | SHA-256 |
 | --- | --- |
@@ -38,6 +40,11 @@ Its accuracy and speed are in metrics/report.md of the repository that made it. 
 ```yaml
 {params}```
 """
+
+SUMS = {
+    False: "without VNNI, sums of INT8 products may saturate: measure accuracy there again.",
+    True: "it adds INT8 products in 16 bits, and the accuracy in the report includes that.",
+}
 
 
 def model_card(
@@ -70,6 +77,8 @@ def model_card(
         confidence=confidence_of(backend),
         nncf=version("nncf"),
         images=images,
+        isa=" ".join(instruction_sets()) or "unknown instruction sets",
+        sums=SUMS[saturates(instruction_sets())],
         kept=", ".join(map(layer_name, kept_float)) or "none",
         sources="\n".join(f"| {text} | `{sha256(path)}` |" for text, path in sources.items()),
         params=yaml.safe_dump(sections, sort_keys=False, default_flow_style=None),

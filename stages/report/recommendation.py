@@ -1,5 +1,6 @@
 """The recommendation: which variant to deploy on this machine, and why."""
 
+from detector.core.cpu import saturates
 from stages.report.table import NAMES
 
 
@@ -27,7 +28,7 @@ def by_speed(accuracy: dict[str, dict], speed: dict, max_drop: float | None) -> 
     chosen = to_deploy(accuracy, speed, max_drop)
     within = "" if max_drop is None else f" at most {max_drop:.1f} AP points below PyTorch"
     sentences = [
-        f"Deploy {NAMES[chosen]} on this machine: the fastest variant{within}, with "
+        f"Deploy {NAMES[chosen]} on machines like this one: the fastest variant{within}, with "
         f"{speed[chosen]['throughput_fps']:g} FPS, {speedup(speed[chosen])} times PyTorch, "
         f"at AP {accuracy[chosen]['as_deployed']['AP']:.3f} against {accuracy['torch']['AP']:.3f}."
     ]
@@ -36,6 +37,11 @@ def by_speed(accuracy: dict[str, dict], speed: dict, max_drop: float | None) -> 
             f"INT8 is not worth it here: {speed['int8']['throughput_fps']:g} FPS against "
             f"{speed['ir']['throughput_fps']:g} of FP16, which this processor computes in "
             f"{speed['ir']['precision']}. A larger model or another processor may decide otherwise."
+        )
+    if saturates(speed["host"]["isa"]):
+        sentences.append(
+            "This processor has no VNNI: sums in INT8 may saturate, which the figures as deployed "
+            "include; with VNNI INT8 is faster and may be more accurate (docs/int8.md)."
         )
     if speed["ir"]["precision"] != "f32":
         sentences.append(
