@@ -3,6 +3,7 @@
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import openvino as ov
@@ -49,11 +50,10 @@ class OpenVinoBackend:
             options["INFERENCE_PRECISION_HINT"] = precision
         if (cores := cores_of_quota()) is not None:
             options["INFERENCE_NUM_THREADS"] = cores
-        self.labels, self.input_hw, self.operating_point, self.compiled, made_on = compile_ir(
-            path, options, cache_dir
-        )
-        isa = instruction_sets()
-        self.saturates = bool(made_on) and saturates(isa) and not saturates(made_on)
+        ir = compile_ir(path, options, cache_dir)
+        self.labels, self.input_hw, self.compiled = ir.labels, ir.input_hw, ir.compiled
+        self.operating_point, isa = ir.operating_point, instruction_sets()
+        self.saturates = bool(ir.made_on) and saturates(isa) and not saturates(ir.made_on)
         self.num_requests = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
 
     @cached_property
@@ -98,17 +98,26 @@ class OpenVinoRequest:
         return self.request.latency
 
 
-def compile_ir(
-    path: Path, options: dict, cache_dir: Path | str | None = None
-) -> tuple[list[str], tuple[int, int], dict | None, ov.CompiledModel, list[str]]:
-    """Check an IR and compile it for frames as uint8 [1, height, width, 3].
+class CompiledIr(NamedTuple):
+    """An IR, ready for frames as uint8 [1, height, width, 3], and what its file says of it.
+
+    Attributes:
+        operating_point: the stored confidence and what it gives; None without one.
+        made_on: instruction sets of the processor that an INT8 model was made on; else empty.
+    """
+
+    labels: list[str]
+    input_hw: tuple[int, int]
+    operating_point: dict | None
+    made_on: list[str]
+    compiled: ov.CompiledModel
+
+
+def compile_ir(path: Path, options: dict, cache_dir: Path | str | None = None) -> CompiledIr:
+    """Check an IR and compile it.
 
     Transposition and conversion to float become part of the model: with INT8 the first convolution
     reads the bytes.
-
-    Returns:
-        Class names, input_hw, the operating point if there is one, the compiled model, and the
-        instruction sets that an INT8 model was made on.
 
     Raises:
         ModelError: the file cannot be read or is not a detector of this project.
@@ -141,4 +150,4 @@ def compile_ir(
             compiled = core.compile_model(built, "CPU", cached)
     except RuntimeError as error:
         raise unusable(path, error) from error
-    return labels, input_hw, point, compiled, made_on.split()
+    return CompiledIr(labels, input_hw, point, made_on.split(), compiled)

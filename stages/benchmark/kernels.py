@@ -30,8 +30,9 @@ def kernel_rows(ir: Path, image_bgr: np.ndarray) -> list[tuple[str, str, str]]:
         Of each convolution: its name, as "head.reg_preds.0"; i8, bf16 or f32; and the share that
         its median time, on all cores, has of that of all.
     """
-    _, input_hw, _, compiled = compile_ir(ir, {"PERFORMANCE_HINT": "LATENCY", "PERF_COUNT": True})
-    canvas_bgr, request = letterbox(image_bgr, input_hw), compiled.create_infer_request()
+    model = compile_ir(ir, {"PERFORMANCE_HINT": "LATENCY", "PERF_COUNT": True})
+    canvas_bgr = letterbox(image_bgr, model.input_hw)
+    request = model.compiled.create_infer_request()
     runs_s: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in range(RUNS):
         request.infer({0: canvas_bgr[None]})
