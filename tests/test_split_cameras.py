@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from test_split import coco_of, drive, image_entry, photos, run, subsets
 
-from stages.common.coco import series_of
+from stages.common.coco import all_series, series_of
 from stages.common.run import UserError
+from stages.split.still_camera import same_boxes
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,19 @@ from stages.common.run import UserError
 )
 def test_names_of_frames_that_tools_changed(name, series, number):
     assert series_of(name) == (series, number)
+
+
+@pytest.mark.parametrize(
+    ("names", "series"),
+    [
+        (["3fa9c1d2-frame_1", "12345678-frame_2", "0b99c1d2-frame_3"], {"a/frame_#"}),
+        (["20240501-frame_1", "20240502-frame_2", "3fa9c1d2-frame_3"],
+         {"a/20240501-frame_#", "a/20240502-frame_#", "a/frame_#"}),
+        (["3fa9c1d2-frame_1", "12345678-"], {"a/frame_#", "a/#-"}),
+    ],
+)  # fmt: skip
+def test_a_prefix_of_digits_is_removed_among_those_of_label_studio(names, series):
+    assert set(all_series([f"a/{name}.jpg" for name in names])) == series
 
 
 def entry(name: str, look: object, **more) -> dict:
@@ -85,6 +99,24 @@ def road(names: list[str], look: object = "road") -> dict:
         image["dhash"] = bits.tobytes().hex()
         box["bbox"] = [7 * (n % 12), 20, 6, 5]
     return coco
+
+
+@pytest.mark.parametrize(
+    ("boxes_xywh", "moments"),
+    [
+        ([[], [], []], "aaa"),
+        ([[], [(0, 0, 8, 8)], []], "aba"),
+        ([[(0, 0, 8, 8)], [(2, 0, 8, 8)], [(4, 0, 8, 8)], [(5, 0, 8, 8)]], "aaaa"),  # a chain
+        ([[(0, 0, 8, 8)], [(3, 0, 8, 8)]], "ab"),  # IoU 40 : 88
+        ([[(0, 0, 8, 8), (50, 0, 8, 8)], [(0, 0, 8, 8)], [(50, 0, 8, 8)]], "abc"),
+        ([[(0, 0, 8, 8), (1, 0, 8, 8)], [(0, 0, 8, 8)]], "aa"),
+    ],
+)
+def test_images_of_one_moment_have_their_boxes_at_the_same_places(boxes_xywh, moments):
+    images = [{"id": n, "sha256": letter} for n, letter in zip(range(4), "abcd", strict=True)]
+    own = [{"image_id": n, "bbox": box} for n, boxes in enumerate(boxes_xywh) for box in boxes]
+    found = same_boxes({"annotations": own}, images[: len(boxes_xywh)])
+    assert "".join(found) == moments
 
 
 @pytest.mark.parametrize("group_by", ["none", "time"])

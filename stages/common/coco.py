@@ -24,7 +24,7 @@ LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 # What tools add to the stem of a frame's name, in the order in which it is removed.
 ADDED = (
     r"_(jpe?g|png|bmp|webp|tiff?)\.rf\.\w+$",  # Roboflow: a hash of its version
-    r"^(?=\d*[a-f])[0-9a-f]{8}-(?=.)",  # Label Studio: a part of a UUID
+    r"^(?=\d*[a-f])[0-9a-f]{8}-(?=.)",  # Label Studio: a part of a UUID, see all_series
     r"(?<=frame_\d{6})_\d+$",  # CVAT: the number of another video with frames of the same names
 )
 
@@ -43,6 +43,19 @@ def series_of(path: str) -> tuple[str, int | None]:
     match = LAST_NUMBER.search(stem)
     series = stem[: match.start()] + "#" + stem[match.end() :] if match else stem
     return str(name.with_name(series)), int(match[0]) if match else None
+
+
+def all_series(paths: list[str]) -> list[str]:
+    """Return the series of each path.
+
+    A number of eight digits before a hyphen is a date in one data set and Label Studio's in
+    another: one part of a UUID in 43 has no letter. It is Label Studio's where most names have one
+    with a letter.
+    """
+    stems = [PurePosixPath(path).stem for path in paths]
+    if 2 * sum(bool(re.search(ADDED[1], stem, re.IGNORECASE)) for stem in stems) > len(stems):
+        paths = [re.sub(r"(?:^|(?<=/))\d{8}-(?=[^/.][^/]*$)", "", path) for path in paths]
+    return [series_of(path)[0] for path in paths]
 
 
 def read_coco(path: Path, boxes_needed: bool = False) -> dict:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import median
 
-from stages.common.coco import MAX_BOXES, series_of
+from stages.common.coco import MAX_BOXES, all_series
 from stages.common.files import write_json
 from stages.ingest.boxes import Box, Image
 from stages.ingest.findings import Findings, in_order, quote
@@ -39,9 +39,10 @@ def clean_coco(labels: list[str], images: list[Image]) -> dict:
         "annotations": [],
     }
     ranked = sorted(images, key=lambda image: (image.subset, image.file_name))
-    for image_id, image in enumerate(ranked, 1):
+    series = all_series([image.path for image in ranked])
+    for image_id, (image, group) in enumerate(zip(ranked, series, strict=True), 1):
         copied = {key: getattr(image, key) for key in COPIED}
-        coco["images"].append({"id": image_id, **copied, "group": series_of(image.path)[0]})
+        coco["images"].append({"id": image_id, **copied, "group": group})
         for box in image.boxes:
             coco["annotations"].append(
                 {

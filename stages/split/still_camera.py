@@ -10,6 +10,8 @@ import hashlib
 from collections import defaultdict
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from stages.common.coco import series_of
 
@@ -54,29 +56,40 @@ def with_moments(coco: dict, hashes: np.ndarray, still: np.ndarray, block: int) 
 
 
 def same_boxes(coco: dict, images: list[dict]) -> list[str]:
-    """Return a label for each image, equal where boxes at the same places connect images."""
-    boxes = defaultdict(list)
-    for box in coco["annotations"]:
-        boxes[box["image_id"]].append(box["bbox"])
-    arrays = [np.array(boxes[image["id"]], float).reshape(-1, 4) for image in images]
-    label = np.arange(len(images))
-    for index, one in enumerate(arrays):
-        for other in range(index):
-            if label[other] != label[index] and boxes_match(one, arrays[other]):
-                label[label == label[index]] = label[other]
-    return [images[index]["sha256"] for index in label]
+    """Return a label for each image, equal where boxes at the same places connect images.
+
+    Two images are connected if each box of either overlaps one of the other by SAME_IOU, or if
+    both have none. Every box is compared with every other one, an image at a time.
+    """
+    row_of = {image["id"]: row for row, image in enumerate(images)}
+    own = [box for box in coco["annotations"] if box["image_id"] in row_of]
+    owner = np.array([row_of[box["image_id"]] for box in own], int)
+    order = np.argsort(owner, kind="stable")
+    boxes_xywh = np.array([box["bbox"] for box in own], float).reshape(-1, 4)[order]
+    rows, starts = np.unique(owner[order], return_index=True)
+    empty = np.setdiff1d(np.arange(len(images)), rows)
+    edges = [np.stack([empty[:-1], empty[1:]])]
+    ends = np.append(starts, len(own))[1:]
+    for row, first, end in zip(rows, starts, ends, strict=True):
+        same = iou(boxes_xywh[first:end], boxes_xywh) >= SAME_IOU
+        theirs = np.logical_and.reduceat(same.any(0), starts)
+        ours = np.logical_or.reduceat(same, starts, axis=1).all(0)
+        connected = rows[theirs & ours]
+        edges.append(np.stack([np.full(len(connected), row), connected]))
+    found = np.concatenate(edges, axis=1)
+    graph = coo_array((np.ones(found.shape[1]), tuple(found)), shape=(len(images),) * 2)
+    part = connected_components(graph, directed=False)[1]
+    first = np.unique(part, return_index=True)[1]
+    return [images[first[index]]["sha256"] for index in part]
 
 
-def boxes_match(one_xywh: np.ndarray, other_xywh: np.ndarray) -> bool:
-    """Return whether each box of either image, float [n, 4], overlaps one of the other."""
-    if len(one_xywh) == 0 or len(other_xywh) == 0:
-        return len(one_xywh) == len(other_xywh)
+def iou(one_xywh: np.ndarray, other_xywh: np.ndarray) -> np.ndarray:
+    """Return the IoU of each box, float [n, 4], with each other one, float [m, 4]: [n, m]."""
     start = np.maximum(one_xywh[:, None, :2], other_xywh[None, :, :2])
     ends = [boxes[:, :2] + boxes[:, 2:] for boxes in (one_xywh, other_xywh)]
     inter = np.clip(np.minimum(ends[0][:, None], ends[1][None]) - start, 0, None).prod(2)
     areas = [boxes[:, 2:].prod(1) for boxes in (one_xywh, other_xywh)]
-    same = inter >= SAME_IOU * (areas[0][:, None] + areas[1][None] - inter)
-    return bool(same.any(0).all() and same.any(1).all())
+    return inter / (areas[0][:, None] + areas[1][None] - inter)
 
 
 def leave_out_neighbors(
