@@ -81,6 +81,7 @@ def test_json_on_stdout_is_nothing_but_json_and_frames_become_images(models, vid
 def test_a_folder_keeps_names_and_leaves_out_what_is_broken(models, tiny_dataset, tmp_path):
     shutil.copytree(tiny_dataset / "dataset/images/default", tmp_path / "in")
     (tmp_path / "in/3.png").write_bytes(b"no image")
+    (tmp_path / "in/7\x1b[2J\u202e.png").write_bytes(b"no image")
     (tmp_path / "in/notes.txt").write_text("no image either")
     words = ["--model", models / "int8", "--save", "out", "--json", "o", "--every", 2]
     done = detect("in", *words, cwd=tmp_path)
@@ -88,6 +89,7 @@ def test_a_folder_keeps_names_and_leaves_out_what_is_broken(models, tiny_dataset
     assert (
         "3.png cannot be decoded; it is empty, broken or no image; it was left out" in done.stderr
     )
+    assert r"7\x1b[2J\u202e.png cannot be decoded" in done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"1.png", "5.png"}
     assert cv2.imread(str(tmp_path / "out/1.png")).shape == (90, 160, 3)
     assert [line["frame"] for line in lines(tmp_path / "o")] == [0, 4]

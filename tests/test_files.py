@@ -11,7 +11,15 @@ import pytest
 from conftest import ROOT
 
 from stages.common import files
-from stages.common.files import atomic_path, exchange, read_json, size_mb, write_json
+from stages.common.files import (
+    as_markdown,
+    atomic_path,
+    exchange,
+    read_json,
+    size_mb,
+    write_csv,
+    write_json,
+)
 from stages.common.metrics import read_metrics, with_details
 from stages.common.run import UserError
 
@@ -172,3 +180,30 @@ def test_metrics_show_some_figures_and_keep_all(tmp_path):
     assert written == {"AP": 0.5, "details": [{k: v for k, v in figures.items() if k != "AP"}]}
     write_json(tmp_path / "m.json", {"int8": written, "host": {"cpu": "x"}})
     assert read_metrics(tmp_path / "m.json") == {"int8": figures, "host": {"cpu": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [("LP", "LP"), ("=1+1", "'=1+1"), ("@SUM(1)", "'@SUM(1)"), ("+1", "'+1"), ("-x", "'-x"),
+     (-1.5, "-1.5"), ("a=b", "a=b"), ("", "")],
+)  # fmt: skip
+def test_a_text_is_no_formula_in_a_table(tmp_path, cell, written):
+    write_csv(tmp_path / "a.csv", ("class", "points"), [(cell, 1)])
+    assert (tmp_path / "a.csv").read_text() == f"class,points\n{written},1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("[320, 544] LP_1 *", "[320, 544] LP_1 *"),
+        ("<script>", "&#60;script>"),
+        (
+            "![x](http://a/b.png) [y](javascript:z)",
+            "![x]&#40;http://a/b.png) [y]&#40;javascript:z)",
+        ),
+        ("a | b", "a &#124; b"),
+        ("@someone", "&#64;someone"),
+    ],
+)
+def test_a_text_is_only_text_in_markdown(text, written):
+    assert as_markdown(text) == written

@@ -355,6 +355,10 @@ REFUSALS = {
     ),
     "duplicate category name": (duplicated("categories", 1, id=9), ["duplicate", "car"]),
     "label empty": (with_entry("categories", 0, name=" "), ["category 1", "not empty"]),
+    "label that reorders what follows": (
+        with_entry("categories", 0, name="plate\u202e"),
+        ["category 1", "writing direction", r"\u202e"],
+    ),
     "label with a line break": (
         with_entry("categories", 0, name="plate\u2028"),
         ["category 1", "line breaks", r"\u2028"],
@@ -433,6 +437,7 @@ UNSAFE_NAMES = {
     "images\\canary.jpg": "backslash",
     "images/a\n.jpg": "control",
     "b\0.jpg": "NUL",
+    "gnp.\u202eexe.jpg": "writing direction",
     "a//z.jpg": "plain path",
     "a/./z.jpg": "plain path",
     "b/" * 999 + "b.jpg": "1024 bytes",

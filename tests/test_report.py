@@ -6,7 +6,7 @@ import pytest
 from conftest import operating_point
 
 from stages.common.files import write_json
-from stages.report.__main__ import read_accuracy
+from stages.report.__main__ import print_summary, read_accuracy
 from stages.report.differences import difference, most_different
 from stages.report.figures import operating_point_svg, precision_recall_svg
 from stages.report.kernels import float_layers, read_kernels, shares
@@ -174,6 +174,14 @@ def test_markdown_is_one_table():
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len(table) == 2 + len(NAMES)
     assert {line.count("|") for line in table} == {len(HEADINGS) + 1}
+
+
+def test_a_label_is_only_text(capsys, tmp_path):
+    sentence = "No box in val of [red], [/], <b>, ![x](http://x): not measured."
+    text = markdown(rows(ACCURACY, SPEED, DROP), [sentence], HOST)
+    assert "<b>" not in text and "](" not in text
+    print_summary(rows(ACCURACY, SPEED, DROP), [sentence], tmp_path)
+    assert sentence in capsys.readouterr().out
 
 
 def test_the_same_curves_give_the_same_bytes(tmp_path):

@@ -178,14 +178,14 @@ def test_speeds_compare_on_the_very_same_quiet_machine_only(before, after, verdi
     new["speed"]["int8"] |= {"speedup_vs_torch": 90.0, "speedup_interval": [80.0, 95.0]}
     assert [row.verdict for row in changes(old, new)] == [verdict]
     measured, *reason = machines(old["speed"]["host"], new["speed"]["host"])
-    assert "before: measured on 2026-01-31 on A|B, 2 cores" in measured
+    assert "before: measured on 2026-01-31 on A&#124;B, 2 cores" in measured
     assert bool(reason) == bool(told) and all(told in sentence for sentence in reason)
 
 
 def test_an_older_commit_that_tells_no_machine_from_another():
     old = {key: HOST[key] for key in ("cpu", "cores", "isa", "versions")}
     assert why_incomparable(old, HOST) == why_incomparable(old, old) == OTHER_MACHINE
-    assert machines(old, HOST)[0].startswith("Speed before: measured on an unknown day on A|B")
+    assert machines(old, HOST)[0].startswith("Speed before: measured on an unknown day on A&#124;B")
 
 
 def test_nothing_changed():

@@ -43,10 +43,10 @@ def main() -> None:
     try:
         status = 130 if run(arguments) else 0
     except (ModelError, SourceError, sinks.OutputError) as error:
-        status = "detect: " + " ".join(str(error).split())
+        status = " ".join(str(error).split())
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
-        status = f"detect: {named}{error.strerror or error}; check space and permissions"
+        status = f"{named}{error.strerror or error}; check space and permissions"
     except KeyboardInterrupt:
         status = 130
     except SystemExit as ended:
@@ -57,11 +57,17 @@ def main() -> None:
 def leave(status: int | str | None) -> None:
     """Exit at once: a thread may still wait for a stream that sends nothing."""
     if isinstance(status, str):
-        print(status, file=sys.stderr)
+        tell(status)
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status or 0)
+
+
+def tell(message: str) -> None:
+    """Print a message on stderr; a file's name in it may hold escape codes of the terminal."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+    print(f"detect: {shown}", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -121,7 +127,7 @@ def run(arguments: argparse.Namespace) -> bool:
         ]
         for path, detector in zip(paths, detectors, strict=True):
             if detector.backend.saturates:
-                print(f"detect: {SATURATES.format(path)}", file=sys.stderr)
+                tell(SATURATES.format(path))
         writers = [closing.enter_context(output) for output in outputs(arguments, source)]
         stats, annotator = RunStats(source.total), Annotator([title(path) for path in paths])
         with detections(source, detectors) as (frames, found):
@@ -132,9 +138,9 @@ def run(arguments: argparse.Namespace) -> bool:
     if frames.dropped:
         print(f"{frames.dropped} frames were dropped, overtaken by newer ones", file=stream)
     for warning in source.warnings[:WARNINGS]:
-        print(f"detect: {warning}", file=sys.stderr)
+        tell(warning)
     if len(source.warnings) > WARNINGS:
-        print(f"detect: and {len(source.warnings) - WARNINGS} more like these", file=sys.stderr)
+        tell(f"and {len(source.warnings) - WARNINGS} more like these")
     return interrupted
 
 

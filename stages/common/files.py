@@ -16,6 +16,7 @@ from typing import Any
 
 from stages.common.run import UserError
 
+FORMULA = ("=", "+", "-", "@")
 # Of <fcntl.h> and <linux/fs.h> on Linux, of <sys/stdio.h> on macOS.
 LINUX_AT_FDCWD, LINUX_RENAME_EXCHANGE, MACOS_RENAME_SWAP = -100, 2, 2
 
@@ -117,10 +118,26 @@ def write_bytes(out: Path, content: bytes) -> None:
 
 
 def write_csv(out: Path, heading: tuple[str, ...], rows: Iterable[tuple]) -> None:
-    """Write a table with one line of headings."""
+    """Write a table with one line of headings.
+
+    A spreadsheet would run a text that begins like a formula, so it gets an apostrophe (OWASP, CSV
+    injection).
+    """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([heading, *rows])
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(heading)
+    for row in rows:
+        writer.writerow([f"'{cell}" if is_formula(cell) else cell for cell in row])
     write_text(out, text.getvalue())
+
+
+def is_formula(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.startswith(FORMULA)
+
+
+def as_markdown(text: str) -> str:
+    """Return untrusted text for Markdown: no tag, link, image, mention or end of a table cell."""
+    return re.sub(r"[<|@]|(?<=\])\(", lambda found: f"&#{ord(found[0])};", text)
 
 
 def read_json(path: Path) -> Any:

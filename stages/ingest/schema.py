@@ -18,11 +18,11 @@ from pydantic import (
 
 from stages.common.run import UserError
 from stages.ingest.findings import quote
-from stages.ingest.source import name_fault, plain_path
+from stages.ingest.source import REORDERING, name_fault, plain_path
 
 # Ten times the side of the largest image; beyond it sums of floats would lose digits.
 MAX_COORDINATE = 1e9
-UNPRINTABLE = re.compile(r"[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+UNPRINTABLE = re.compile(rf"[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{REORDERING}]")
 
 
 def as_int(value: object) -> int | None:
@@ -44,7 +44,8 @@ def check_label(name: str) -> str:
         raise ValueError
     if UNPRINTABLE.search(name):
         raise ValueError(
-            "expected a text without line breaks, control characters and half surrogate pairs"
+            "expected a text without line breaks, control characters, overrides of the writing "
+            "direction and half surrogate pairs"
         )
     return name
 

@@ -37,11 +37,14 @@ GB, MB = 10**9, 10**6
 # Linux, macOS and Windows allow 255 bytes for a part of a path. Linux allows 4096 for all of it:
 # a quarter leaves room for the folder that the name is joined to.
 MAX_PART_BYTES, MAX_NAME_BYTES = 255, 1024
+# With these a name reads other than it is, and reorders what is written after it.
+REORDERING = r"\u202a-\u202e\u2066-\u2069"
 # Why a name must not become a path here, and how to recognize it.
 UNSAFE_NAMES = {
     "is empty": r"^\Z",
     "holds a NUL character": r"\0",
     "holds a control character or half of a surrogate pair": r"[\0-\x1f\x7f-\x9f\ud800-\udfff]",
+    "holds a character that overrides the writing direction": f"[{REORDERING}]",
     "starts with a drive letter": r"^[A-Za-z]:",
     "holds a backslash where '/' is expected": r"\\",
     "is an absolute path": r"^/",

@@ -10,7 +10,7 @@ from detector.core.backend import Backend
 from detector.core.cpu import instruction_sets, saturates
 from detector.core.frame_detector import CONFIDENCE
 from detector.runtime.model_file import IR_FILE
-from stages.common.files import size_mb
+from stages.common.files import as_markdown, size_mb
 from stages.common.metrics import describe_operating_point
 from stages.common.params import Params
 from stages.conversion.layer_groups import layer_name
@@ -70,11 +70,11 @@ def model_card(
     height, width = backend.input_hw
     return TEXT.format(
         name=params.model.name,
-        labels=", ".join(backend.labels),
+        labels=as_markdown(", ".join(backend.labels)),
         height=height,
         width=width,
         files="\n".join(f"| {path.name} | {size_mb(path)} | `{sha256(path)}` |" for path in files),
-        confidence=confidence_of(backend),
+        confidence=as_markdown(confidence_of(backend)),
         nncf=version("nncf"),
         images=images,
         isa=" ".join(instruction_sets()) or "unknown instruction sets",

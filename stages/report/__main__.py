@@ -169,7 +169,8 @@ def print_summary(table: list[tuple[str, ...]], sentences: list[str], page: Path
         shown.add_row(*row)
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(shown)
-    console.print(*sentences, f"Figures and curves: {page}", sep="\n", highlight=False)
+    lines = (*sentences, f"Figures and curves: {page}")
+    console.print(*lines, sep="\n", highlight=False, markup=False)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The results table: one row per variant, the same on the terminal, in Markdown and in HTML."""
 
+from stages.common.files import as_markdown
+
 NAMES = {
     "torch": "PyTorch",
     "onnx": "ONNX Runtime",
@@ -64,9 +66,9 @@ def markdown(table: list[tuple[str, ...]], sentences: list[str], host: dict) -> 
         "| --- " + "| ---: " * (len(HEADINGS) - 1) + "|",
         *("| " + " | ".join(row) + " |" for row in table),
         "",
-        " ".join(sentences),
+        as_markdown(" ".join(sentences)),
         "",
-        f"Measured on {measured_on(host)}.",
+        f"Measured on {as_markdown(measured_on(host))}.",
         "",
         LEGEND,
     ]

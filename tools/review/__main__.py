@@ -22,7 +22,7 @@ from dvc.exceptions import DvcException
 from detector.core.frame_detector import CONFIDENCE
 from detector.runtime.model_file import confidences
 from stages.common.coco import labels_of, read_coco
-from stages.common.files import write_text
+from stages.common.files import as_markdown, write_text
 from stages.common.metrics import flat
 from stages.common.run import UserError
 from stages.evaluation.matching import by_image
@@ -57,6 +57,8 @@ def main() -> None:
             f"review: the metrics of {arguments.base} lack {error}: an older version wrote them; "
             "name a newer commit"
         )
+    except (AttributeError, TypeError, ValueError) as error:
+        sys.exit(f"review: metrics/ holds something that `dvc repro` does not write: {error}")
 
 
 def evidence(before: dict, after: dict) -> tuple[Evidence, Evidence]:
@@ -165,7 +167,9 @@ def machines(before: dict, after: dict) -> list[str]:
     """Say when and on which machines both were measured, and why speeds may not compare."""
     reason = why_incomparable(before, after)
     return [
-        f"Speed before: measured on {measured_on(before)}. After: on {measured_on(after)}.",
+        as_markdown(
+            f"Speed before: measured on {measured_on(before)}. After: on {measured_on(after)}."
+        ),
         *([WHY_INCOMPARABLE[reason]] if reason else []),
     ]
 
@@ -178,7 +182,7 @@ def params_table(base: str) -> str:
     """
     before, after = (leaves(yaml.safe_load(text_at(rev, "params.yaml"))) for rev in (base, None))
     rows = [
-        f"| {name} | {shown_value(before, name)} | {shown_value(after, name)} |"
+        f"| {as_markdown(name)} | {shown_value(before, name)} | {shown_value(after, name)} |"
         for name in {**before, **after}
         if before.get(name, ABSENT) != after.get(name, ABSENT)
     ]
@@ -195,7 +199,7 @@ def leaves(tree: dict, prefix: str = "") -> dict[str, object]:
 
 
 def shown_value(params: dict[str, object], name: str) -> str:
-    return json.dumps(params[name], ensure_ascii=False) if name in params else "-"
+    return as_markdown(json.dumps(params[name], ensure_ascii=False)) if name in params else "-"
 
 
 def data_lines(before: dict, after: dict) -> list[str]:
@@ -219,7 +223,7 @@ def data_lines(before: dict, after: dict) -> list[str]:
 def counts(split: dict | None) -> dict[str, int]:
     if split is None:
         return {}
-    classes = {f"boxes of {label}": count for label, count in split["classes"].items()}
+    classes = {f"boxes of {as_markdown(label)}": count for label, count in split["classes"].items()}
     return {"images": split["images"], "boxes": split["boxes"], **classes}
 
 
@@ -247,7 +251,8 @@ def frame_lines(base: str, out: Path) -> list[str]:
             picture = folder / f"{'right' if now_right else 'wrong'}_{number}.jpg"
             write_picture(picture, Path(DATASET) / "images", image, coco, runs)
             place = picture.relative_to(out.parent)
-            lines.append(f"![{image['file_name']}, before above, after below]({place})")
+            name = as_markdown(image["file_name"])
+            lines.append(f"![{name}, before above, after below]({place})")
     return lines
 
 
