@@ -8,7 +8,8 @@ live source do not wait: the newest one is next, and those that it overtook are 
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from detector.core.frame_detector import Detections, FrameDetector, PendingDetection
@@ -18,12 +19,14 @@ T = TypeVar("T")
 FrameDetections = tuple[Frame, list[Detections]]  # a frame, and the detections of each model
 SIZE = 4  # frames that wait between two parts
 JOIN_S = 2.0  # a stream that sends nothing is left behind
+END = object()  # no more items come
 
 
 class Prefetcher(Iterator[T]):
     """An iterator over a generator that runs in a thread of its own, a few items ahead.
 
-    An error in the generator is raised where its next item would be taken.
+    An error in the generator is raised where its next item would be taken. Taking an item may be
+    interrupted by a signal handler that raises, which `Condition.wait` does not survive.
 
     Args:
         items: the generator, which its thread also closes.
@@ -35,9 +38,9 @@ class Prefetcher(Iterator[T]):
 
     def __init__(self, items: Generator[T, None, None], newest_only: bool = False):
         self.items, self.newest_only, self.dropped = items, newest_only, 0
-        self.waiting: deque[T] = deque()
-        self.changed = threading.Condition()
-        self.ended = self.closed = False
+        self.waiting: SimpleQueue[T | object] = SimpleQueue()
+        self.taken = threading.Condition()
+        self.closed = False
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -50,37 +53,39 @@ class Prefetcher(Iterator[T]):
                         break
         except BaseException as error:  # noqa: BLE001  (raised where items are taken)
             self.error = error
-        with self.changed:
-            self.ended = True
-            self.changed.notify_all()
+        self.waiting.put(END)
 
     def put(self, item: T) -> bool:
         """Hand an item over; return False if nobody takes items anymore."""
-        with self.changed:
-            if self.newest_only:
-                self.dropped += len(self.waiting)
-                self.waiting.clear()
-            self.changed.wait_for(lambda: self.closed or len(self.waiting) < SIZE)
-            self.waiting.append(item)
-            self.changed.notify_all()
+        with self.taken:
+            while self.newest_only and not self.waiting.empty():
+                self.drop()
+            self.taken.wait_for(lambda: self.closed or self.waiting.qsize() < SIZE)
+            self.waiting.put(item)
             return not self.closed
 
+    def drop(self) -> None:
+        with suppress(Empty):  # it may just have been taken
+            self.waiting.get_nowait()
+            self.dropped += 1
+
     def __next__(self) -> T:
-        with self.changed:
-            self.changed.wait_for(lambda: self.waiting or self.ended or self.closed)
-            if self.waiting and not self.closed:
-                item = self.waiting.popleft()
-                self.changed.notify_all()
-                return item
+        item = self.waiting.get()
+        with self.taken:
+            self.taken.notify()
+        if item is not END and not self.closed:
+            return item
+        self.waiting.put(END)
         if self.error:
             raise self.error
         raise StopIteration
 
     def close(self) -> None:
         """Let the thread end after the item that it works on."""
-        with self.changed:
+        with self.taken:
             self.closed = True
-            self.changed.notify_all()
+            self.taken.notify()
+        self.waiting.put(END)
 
 
 @contextmanager
