@@ -181,37 +181,29 @@ def test_of_a_live_source_the_newest_item_is_next():
     assert (first, list(running), running.dropped) == (0, [99], 98)
 
 
-def test_a_signal_handler_may_raise_at_any_line_while_an_item_is_awaited():
-    class Signalled(Exception):
-        pass
-
+def test_a_signal_handler_may_stop_the_items_at_any_line():
     def slow():
         while True:
-            time.sleep(0.02)
+            time.sleep(0.01)
             yield 0
 
-    def raise_at(last):
+    def stop_at(last):
         lines = iter(range(last))
 
         def trace(frame, event, _):
             if event == "line" and next(lines, None) is None:
-                raise Signalled
+                sys.settrace(None)
+                running.stop()
             return trace
 
         return trace
 
-    running, line, interrupted = Prefetcher(slow()), 0, True
-    while interrupted:
-        sys.settrace(raise_at(line))
-        try:
-            next(running)
-            interrupted = False
-        except Signalled:
-            line += 1
-        finally:
-            sys.settrace(None)
-    running.close()
-    assert line > 3
+    for line in range(20):
+        running = Prefetcher(slow())
+        sys.settrace(stop_at(line))
+        assert len(list(running)) <= 20
+        running.close()
+        running.thread.join()
 
 
 def test_an_error_is_raised_where_items_are_taken_and_the_generator_is_closed():

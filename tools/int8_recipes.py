@@ -103,7 +103,7 @@ def write_int8(fold: Fold, images_dir: Path, settings: Quantize, out: Path) -> N
     """Quantize a float model as the stage `quantize` does."""
     images = CalibrationDataset(
         fold.calibration, fold.val, images_dir,
-        OpenVinoBackend(fold.ir).input_hw, settings.calibration_images,
+        OpenVinoBackend(fold.ir, "f32").input_hw, settings.calibration_images,
     )  # fmt: skip
     quantized = quantize(ov.Core().read_model(fold.ir / IR_FILE), images, settings)
     correct(quantized)

@@ -10,8 +10,9 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 
 import cv2
 
@@ -21,7 +22,7 @@ from detector.runtime.detector import Detector
 from detector.runtime.model_cache import default_cache_dir
 from detector.video import sinks
 from detector.video.draw import Annotator
-from detector.video.pipeline import FrameDetections, detections
+from detector.video.pipeline import FrameDetections, Prefetcher, detections
 from detector.video.sources import Source, SourceError, open_source
 from detector.video.stats import RunStats
 
@@ -30,6 +31,8 @@ SATURATES = (
     "its accuracy by `dvc repro` on such a machine"
 )
 WARNINGS = 10  # that are printed one by one
+# Windows has no SIGHUP.
+SIGNALS = signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)
 
 
 def main() -> None:
@@ -37,11 +40,11 @@ def main() -> None:
     arguments = parser().parse_args()
     # OpenCV's messages about a broken file are replaced by one line of ours.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+    for number in SIGNALS[1:]:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     status: int | str | None
     try:
-        status = 130 if run(arguments) else 0
+        status = run(arguments)
     except (ModelError, SourceError, sinks.OutputError) as error:
         status = " ".join(str(error).split())
     except OSError as error:
@@ -107,8 +110,8 @@ def count(text: str) -> int:
     return value
 
 
-def run(arguments: argparse.Namespace) -> bool:
-    """Detect in all frames of the source; return True if that was interrupted.
+def run(arguments: argparse.Namespace) -> int:
+    """Detect in all frames of the source; return the exit status.
 
     Raises:
         ModelError, SourceError, OutputError: see there.
@@ -130,8 +133,8 @@ def run(arguments: argparse.Namespace) -> bool:
                 tell(SATURATES.format(path))
         writers = [closing.enter_context(output) for output in outputs(arguments, source)]
         stats, annotator = RunStats(source.total), Annotator([title(path) for path in paths])
-        with detections(source, detectors) as (frames, found):
-            interrupted = write_all(found, source.live, writers, annotator, stats)
+        with detections(source, detectors) as (frames, found), ended_by_signals(found) as received:
+            write_all(found, source.live, writers, annotator, stats)
     stream = sys.stderr if arguments.json == Path("-") else sys.stdout
     if stats.frames:
         print(stats.table(), file=stream)
@@ -141,7 +144,34 @@ def run(arguments: argparse.Namespace) -> bool:
         tell(warning)
     if len(source.warnings) > WARNINGS:
         tell(f"and {len(source.warnings) - WARNINGS} more like these")
-    return interrupted
+    return 128 + received[0] if received else 0
+
+
+@contextmanager
+def ended_by_signals(found: Prefetcher[FrameDetections]) -> Iterator[list[int]]:
+    """Let a signal end the frames after the current one; the next signal raises.
+
+    FFmpeg's callbacks would swallow what a handler raises.
+
+    Yields:
+        The numbers of the signals that came.
+    """
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        found.stop()
+        if len(received) > 1:
+            before[number](number, frame)
+
+    for number in SIGNALS:
+        signal.signal(number, receive)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def outputs(
@@ -174,8 +204,8 @@ def write_all(
     writers: list[sinks.Write],
     annotator: Annotator,
     stats: RunStats,
-) -> bool:
-    """Draw and write frame after frame; return True if that was interrupted."""
+) -> None:
+    """Draw and write frame after frame."""
     try:
         for frame, per_model in found:
             started = time.perf_counter()
@@ -189,8 +219,5 @@ def write_all(
             around_ms = {"decode": frame.decode_ms, "draw": (drawn - started) * 1e3}
             stats.add({**own_ms, **around_ms, "encode": encode_ms}, latency_ms, len(per_model[0]))
             stats.show_progress()
-    except KeyboardInterrupt:
-        return True
     finally:
         stats.end_progress()
-    return False

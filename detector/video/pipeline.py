@@ -25,8 +25,8 @@ END = object()  # no more items come
 class Prefetcher(Iterator[T]):
     """An iterator over a generator that runs in a thread of its own, a few items ahead.
 
-    An error in the generator is raised where its next item would be taken. Taking an item may be
-    interrupted by a signal handler that raises, which `Condition.wait` does not survive.
+    An error in the generator is raised where its next item would be taken. A signal handler may
+    call `stop` at any time; one that raises would leave a lock as it is.
 
     Args:
         items: the generator, which its thread also closes.
@@ -80,12 +80,16 @@ class Prefetcher(Iterator[T]):
             raise self.error
         raise StopIteration
 
+    def stop(self) -> None:
+        """Hand out no more items, not even those that wait."""
+        self.closed = True
+        self.waiting.put(END)
+
     def close(self) -> None:
         """Let the thread end after the item that it works on."""
+        self.stop()
         with self.taken:
-            self.closed = True
             self.taken.notify()
-        self.waiting.put(END)
 
 
 @contextmanager

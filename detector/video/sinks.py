@@ -7,6 +7,7 @@ interrupted. After an error it does not, and an older file of that name stays.
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -187,7 +188,7 @@ def window() -> Iterator[Write]:
     def write(frame: Frame, found: Detections) -> None:
         cv2.imshow("detect", frame.image_bgr)
         if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     try:
         yield write
