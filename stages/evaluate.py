@@ -9,6 +9,7 @@ Out:  metrics/accuracy/<variant>.json   AP, AP50, size_mb of the model; in `deta
       metrics/curves/<variant>.csv      recall and precision at IoU 0.5
       data/detections/<variant>.json    detections, rows of a COCO result file, for `compare`
       --deployed                        detections in the precision that this machine would choose
+      --pool-detections                 the same in the frames of --pool, data/pool, for `compare`
 
 All variants share letterbox and NMS. AP is computed in float32, which compares variants;
 `as_deployed` repeats it in the precision that this machine would choose, since OpenVINO silently
@@ -27,7 +28,7 @@ from detector.core.frame_detector import FrameDetector
 from detector.runtime.detector import load_backend
 from stages.common.coco import labels_of, read_coco
 from stages.common.coco_eval import accuracy, detect_images, precision_recall, score
-from stages.common.files import size_mb, write_csv, write_json, write_text
+from stages.common.files import read_json, size_mb, write_csv, write_json, write_text
 from stages.common.metrics import with_details
 from stages.common.params import Evaluate, load_params
 from stages.common.run import UserError, progress, run_stage
@@ -44,8 +45,10 @@ def main(
     detections: Path,
     *,
     deployed: Path | None = None,
+    pool: Path | None = None,
+    pool_detections: Path | None = None,
 ) -> None:
-    """Measure the accuracy of one model file."""
+    """Measure the accuracy of one model file, and detect in the frames of the pool."""
     params = load_params()
     check_toolchain(params.toolchain)
     coco = read_coco(val, boxes_needed=True)
@@ -74,6 +77,10 @@ def main(
     write_text(detections, json.dumps(found) + "\n")
     if deployed:
         write_text(deployed, json.dumps(found_fast) + "\n")
+    if pool and pool_detections:
+        frames = read_json(pool / "annotations.json")
+        in_pool = detect(fast, frames, pool / "images", params.evaluate)
+        write_text(pool_detections, json.dumps(in_pool) + "\n")
     low, high = result["AP_interval"]
     print(
         f"{model}: AP {result['AP']:.3f} (95 % {low:.2f} to {high:.2f}) in {backend.precision}, "

@@ -1,11 +1,12 @@
 """Generate the demo data set, which the project uses until you bring your own.
 
 In:   section `synthesize` of params.yaml
-Out:  data/synthetic.zip   road scenes and their license plates, like a CVAT "COCO 1.0" export
+Out:  data/synthetic.zip        road scenes and their license plates, like a CVAT "COCO 1.0" export
+      data/synthetic_pool.zip   more of these scenes, without labels
 
 The same parameters give the same bytes.
 
-Run:  python -m stages.synthesize data/synthetic.zip
+Run:  python -m stages.synthesize data/synthetic.zip data/synthetic_pool.zip
 """
 
 import json
@@ -30,8 +31,9 @@ HEADER = {
 }
 
 
-def main(out: Path) -> None:
-    """Draw road scenes with license plates into OUT, a zip like a CVAT "COCO 1.0" export."""
+def main(out: Path, pool: Path) -> None:
+    """Draw road scenes with license plates into OUT, a zip like a CVAT "COCO 1.0" export, and
+    others into POOL."""
     params = load_params().synthesize
     images, annotations = [], []
     with atomic_path(out) as tmp, ZipFile(tmp, "w") as export:
@@ -45,6 +47,11 @@ def main(out: Path) -> None:
         content = HEADER | {"images": images, "annotations": annotations}
         text = json.dumps(content, separators=(",", ":"))
         _add(export, "annotations/instances_default.json", text.encode())
+    with atomic_path(pool) as tmp, ZipFile(tmp, "w") as frames:
+        for index in progress(range(params.pool_images), "drawing the pool"):
+            rng = np.random.default_rng([params.seed, index, 1])
+            image_bgr, _ = draw_scene(rng, params.image_hw)
+            _add(frames, f"pool_{index:06d}.jpg", jpeg(image_bgr))
 
 
 def image_entry(index: int, image_hw: tuple[int, int]) -> dict:

@@ -202,9 +202,10 @@ def trained(tmp_path_factory) -> Path:
         write_params(
             folder,
             {"data.export": "scenes.zip", "synthesize.images": 24, "synthesize.seed": 77,
+             "synthesize.pool_images": 1,
              "split.ratio": 0.5, "model.input_hw": [256, 448]},
         )  # fmt: skip
-        synthesize.main(folder / "scenes.zip")
+        synthesize.main(folder / "scenes.zip", folder / "pool.zip")
         ingest.main(None, folder / "dataset")
         split.main(
             folder / "dataset/annotations.json",

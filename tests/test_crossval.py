@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from test_split import coco_of, drive, image_entry, photos
 
 from stages.common.coco_eval import score
+from stages.common.groups import find_near_duplicates, group_keys, hashes_of
 from stages.common.run import UserError
 from stages.evaluation.out_of_fold import Sampled, sample, uncertainty
 from stages.split.folds import fold_lists
-from stages.split.groups import find_near_duplicates, group_keys, hashes_of
 
 
 def folds_of(coco: dict, folds: int = 5, splits: np.ndarray | None = None, **changes) -> list:

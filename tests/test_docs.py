@@ -29,7 +29,8 @@ def test_the_picture_shows_every_stage_and_only_real_edges(pipeline):
     for before, after in permutations(pipeline, 2):
         written = declared(pipeline[before], "outs", "metrics", "plots")
         paths = declared(pipeline[after], "deps")
-        read = {path.replace("${data.export}", PARAMS.data.export) for path in paths}
+        given = {"${data.export}": PARAMS.data.export, "${data.pool}": PARAMS.data.pool}
+        read = {given.get(path, path) for path in paths}
         if any(
             f"{path}/".startswith(f"{out}/") or out.startswith(f"{path}/")
             for path in read

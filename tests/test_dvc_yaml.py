@@ -100,7 +100,7 @@ def test_no_parameter_has_a_name_that_the_run_cache_cannot_see():
 def test_rooms_import_only_what_lies_below_them():
     stages = {script for name in NAMES for script in scripts(name)}
     shared = {p.name for p in (ROOT / "stages").iterdir() if (p / "__init__.py").exists()} - stages
-    assert shared == {"common", "conversion", "evaluation", "scenes", "yolox"}
+    assert shared == {"admission", "common", "conversion", "evaluation", "scenes", "yolox"}
     own = {f"stages/{name}" for name in stages} | {f"stages/{name}.py" for name in stages}
     for name in stages:
         assert len(parts_imported(name, ROOT) & own) == 1, f"{name} imports another stage"

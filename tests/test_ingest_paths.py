@@ -16,10 +16,10 @@ from test_ingest import (
     refused,
 )
 
+from stages.admission.source import plain_path
 from stages.common.coco import read_image
 from stages.common.run import UserError
 from stages.ingest import __main__ as ingest
-from stages.ingest.source import plain_path
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 

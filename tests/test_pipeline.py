@@ -23,7 +23,7 @@ from detector import Detector
 from stages.common.metrics import read_metrics
 
 TINY = {
-    "synthesize": {"images": 8, "image_hw": [256, 448]},
+    "synthesize": {"images": 8, "pool_images": 6, "image_hw": [256, 448]},
     "model": {"input_hw": [192, 320]},  # as that of `input-1` in docs/experiments.md
     "train": {"pretrained": "none", "max_epoch": 2, "warmup_epochs": 1, "no_aug_epochs": 1,
               "eval_interval": 1, "batch_size": 2},
@@ -131,6 +131,9 @@ def test_the_first_run_makes_everything(repository):
     assert speed["int8"]["precision"].startswith("i8")
     assert speed["host"].items() >= repository.json("metrics/machine.json").items()
     drop = repository.json("metrics/drop.json")
+    assert {key: value["fidelity"]["details"][0]["frames"] for key, value in drop.items()} == {
+        "onnx": 6, "ir": 6, "int8": 6,
+    }  # fmt: skip
     assert set(drop) == {"onnx", "ir", "int8"} and drop["onnx"]["AP"] == 0.0
     point = repository.json("metrics/operating_point.json")
     assert point["boxes"] == repository.json("metrics/data.json")["val"]["boxes"]

@@ -10,7 +10,7 @@ from stages.report.__main__ import print_summary, read_accuracy
 from stages.report.differences import difference, most_different
 from stages.report.figures import operating_point_svg, precision_recall_svg
 from stages.report.kernels import float_layers, read_kernels, shares
-from stages.report.recommendation import missing_labels, recommendation
+from stages.report.recommendation import missing_labels, other_answers, recommendation
 from stages.report.table import HEADINGS, NAMES, markdown, rows
 
 ACCURACY = {
@@ -52,6 +52,25 @@ def test_recommendation_names_the_fastest_variant_that_is_accurate_enough():
         sentence = recommendation(ACCURACY, SPEED, DROP, max_drop)[0]
         assert sentence.startswith(f"Deploy {NAMES[chosen]} on machines like this one: ")
     assert "60 FPS, 6 (5.9 to 6.1) times PyTorch" in recommendation(ACCURACY, SPEED, DROP, None)[0]
+
+
+def test_other_answers_on_frames_without_labels():
+    accuracy = copy.deepcopy(ACCURACY)
+    for key, precision in (("ir", "bf16"), ("int8", "i8+bf16")):
+        accuracy[key]["as_deployed"]["precision"] = precision
+    found = {"frames": 300, "changed_per_1000": 46.7, "interval": [28.0, 76.8], "AP": 0.946,
+             "AP_interval": [0.937, 0.956]}  # fmt: skip
+    few = {**found, "changed_per_1000": 6.7, "interval": [1.8, 24.0]}
+    drop = {**DROP, "ir": {**DROP["ir"], "fidelity": few}}
+    drop["int8"] = {**DROP["int8"], "fidelity": found}
+    counted, against = other_answers(accuracy, drop)
+    assert "On 300 frames" in counted and "0.946 (0.937 to 0.956)" in against
+    assert "INT8 (i8+bf16) in 47 of 1,000 (95 % 28 to 77) and OpenVINO FP16 (bf16) in 7" in counted
+    accuracy["ir"]["as_deployed"]["precision"] = "f32"
+    drop["int8"]["fidelity"] = {**found, "AP": None, "AP_interval": None}
+    (counted,) = other_answers(accuracy, drop)
+    assert "INT8" in counted and "FP16" not in counted
+    assert other_answers(accuracy, DROP) == []
 
 
 @pytest.mark.parametrize(

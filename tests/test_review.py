@@ -13,6 +13,7 @@ from stages.common.files import write_json
 from stages.common.metrics import with_details
 from stages.common.run import UserError
 from stages.evaluation.bootstrap import packed
+from stages.evaluation.fidelity import packed_bits
 from stages.evaluation.matching import by_image
 from tools.review.__main__ import (
     check_losses,
@@ -129,6 +130,19 @@ def changed(path: tuple[str, ...], value: object) -> list:
         place = place[name]
     place[path[-1]] = value
     return [(row.figure, row.before, row.after, row.verdict) for row in changes(BEFORE, after)]
+
+
+def test_other_answers_are_compared_where_both_have_a_pool():
+    old, new = copy.deepcopy(BEFORE), copy.deepcopy(BEFORE)
+    changed = np.arange(300) < 30
+    found = {"frames": 300, "changed_per_1000": 100.0, "interval": [71.0, 139.0], "pool": "a",
+             "changed": packed_bits(changed)}  # fmt: skip
+    new["drop"]["int8"]["fidelity"] = found
+    assert changes(old, new) == []
+    fewer = {"changed_per_1000": 50.0, "changed": packed_bits(changed & (np.arange(300) < 15))}
+    old["drop"]["int8"]["fidelity"] = {**found, **fewer}
+    (row,) = changes(old, new)
+    assert (row.before, row.after, row.verdict) == ("50", "100", WORSE)
 
 
 @pytest.mark.parametrize(

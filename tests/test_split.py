@@ -12,22 +12,12 @@ from hypothesis import strategies as st
 
 from stages.common.coco import subset
 from stages.common.files import write_json
+from stages.common.groups import MAX_BITS, cluster, find_near_duplicates, group_keys, hashes_of
 from stages.common.metrics import read_metrics
 from stages.common.run import UserError
 from stages.split.__main__ import main
 from stages.split.calibration_order import calibration_order
-from stages.split.groups import (
-    MAX_BITS,
-    TOLERANCE,
-    assign_splits,
-    cluster,
-    find_near_duplicates,
-    group_keys,
-    hashes_of,
-    position,
-    shares_of,
-    split_groups,
-)
+from stages.split.groups import TOLERANCE, assign_splits, position, shares_of, split_groups
 from stages.split.split_report import count_crossing
 from stages.split.subsets import SPLITS, splits_of_subsets
 from tools.params_file import write_params

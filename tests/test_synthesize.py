@@ -22,10 +22,10 @@ def scenes():
 
 def export(folder: Path, monkeypatch, images: int = 2, seed: int = 0) -> Path:
     """Run the stage in a folder of its own; return the zip."""
-    changes = {"images": images, "seed": seed, "image_hw": list(SMALL_HW)}
+    changes = {"images": images, "pool_images": 2, "seed": seed, "image_hw": list(SMALL_HW)}
     write_params(folder, {f"synthesize.{name}": value for name, value in changes.items()})
     monkeypatch.chdir(folder)
-    synthesize.main(Path("data/synthetic.zip"))
+    synthesize.main(Path("data/synthetic.zip"), Path("data/synthetic_pool.zip"))
     return folder / "data/synthetic.zip"
 
 
@@ -45,6 +45,16 @@ def test_a_scene_does_not_depend_on_how_many_are_drawn(tmp_path, monkeypatch):
         ZipFile(export(tmp_path / "two", monkeypatch, images=2)) as two,
     ):
         assert one.read(name) == two.read(name)
+
+
+def test_the_pool_holds_other_scenes_without_labels(tmp_path, monkeypatch):
+    with (
+        ZipFile(export(tmp_path, monkeypatch)) as labelled,
+        ZipFile(tmp_path / "data/synthetic_pool.zip") as pool,
+    ):
+        assert pool.namelist() == ["pool_000000.jpg", "pool_000001.jpg"]
+        frames = {pool.read(name) for name in pool.namelist()}
+        assert len(frames - {labelled.read(name) for name in labelled.namelist()}) == 2
 
 
 def test_zip_is_what_cvat_writes(tmp_path, monkeypatch):

@@ -15,10 +15,7 @@ another one ended, and two calls with other seeds may share it. Prints a table o
 
 import argparse
 import csv
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from statistics import mean
 
@@ -26,7 +23,7 @@ import yaml
 
 from stages.common.coco import read_coco, subset
 from stages.common.files import read_json, write_json
-from tools.params_file import ROOT, write_params
+from tools.params_file import ROOT, run_stage, write_params
 
 SGD = {"train.optimizer": "sgd", "train.weight_decay": 0.0005}
 RECIPES = {
@@ -123,13 +120,6 @@ def judge(out: Path, export: Path, base: dict) -> None:
         out, "evaluate", "last.pth", others, data / "judge/dataset", "judged.json",
         "curves/judged.csv", "curves/judged_detections.json",
     )  # fmt: skip
-
-
-def run_stage(folder: Path, name: str, *arguments: object) -> None:
-    """Run a stage in a folder that holds a params.yaml."""
-    command = [sys.executable, "-m", f"stages.{name}", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=folder, env=environment, check=True)
 
 
 def read_curve(out: Path, name: str) -> list[float]:

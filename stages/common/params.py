@@ -75,10 +75,12 @@ def tuple_of(kind: object) -> object:
 class Data(Section):
     export: Annotated[str, Field(min_length=1)]
     images: Annotated[str, Field(min_length=1)]
+    pool: Annotated[str, Field(min_length=1)]
 
 
 class Synthesize(Section):
     images: AtLeastOne
+    pool_images: AtLeastOne
     seed: Count
     image_hw: pair(Annotated[int, Field(ge=128, le=4096)])
 
@@ -226,6 +228,10 @@ class Benchmark(Section):
     require_quiet: bool
 
 
+class Pool(Section):
+    frames: AtLeastOne
+
+
 class Audit(Section):
     pictures: Count
 
@@ -240,6 +246,7 @@ class Params(Section):
     synthesize: Synthesize
     ingest: Ingest
     split: Split
+    pool: Pool
     audit: Audit
     model: Model
     train: Train

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -89,6 +89,6 @@ def parser_of(main: Callable[..., None], prog: str) -> argparse.ArgumentParser:
     return parser
 
 
-def progress(items: Sequence[Item], description: str) -> Iterable[Item]:
+def progress(items: Iterable[Item], description: str) -> Iterable[Item]:
     """Iterate with a bar and the time left; silent where nobody watches (a file, a CI log)."""
     return track(items, description, transient=True, disable=not sys.stdout.isatty())

@@ -16,15 +16,15 @@ Run:  python -m stages.ingest [EXPORT] data/dataset [--images FOLDER]
 
 from pathlib import Path
 
+from stages.admission.findings import Findings
+from stages.admission.source import open_source
 from stages.common.files import atomic_path
 from stages.common.params import Params, load_params
 from stages.common.run import UserError, run_stage
 from stages.ingest.annotations import read_annotations
 from stages.ingest.dataset import write_dataset
-from stages.ingest.findings import Findings
 from stages.ingest.images import store_images
 from stages.ingest.layout import find_export, find_images
-from stages.ingest.source import open_source
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -6,11 +6,12 @@ images of equal names in two subsets the same id.
 
 from collections import defaultdict
 
+from stages.admission.findings import Findings, quote
+from stages.admission.source import Source, name_fault, plain_path
 from stages.common.params import Ingest
 from stages.common.run import UserError
 from stages.ingest.boxes import Image, read_box
 from stages.ingest.conventions import check_convention
-from stages.ingest.findings import Findings, quote
 from stages.ingest.layout import INSTANCES, annotation_files, no_annotations
 from stages.ingest.schema import (
     Annotation,
@@ -23,7 +24,6 @@ from stages.ingest.schema import (
     given,
     parse_json,
 )
-from stages.ingest.source import Source, name_fault, plain_path
 
 # OpenCV, which reads the images in every later stage, refuses larger ones.
 OPENCV_MAX_PIXELS = 2**30

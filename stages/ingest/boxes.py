@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from stages.admission.findings import Findings, quote
 from stages.common.run import UserError
-from stages.ingest.findings import Findings, quote
 from stages.ingest.schema import Annotation
 
 # CVAT rounds x, y, width and height to 0.01 px each: a box on the border may overflow by this.

@@ -6,9 +6,9 @@ the image when they are read wrongly, so the boxes of a file are judged together
 
 import numpy as np
 
+from stages.admission.findings import quote
 from stages.common.run import UserError
 from stages.ingest.boxes import Image
-from stages.ingest.findings import quote
 from stages.ingest.schema import Annotation
 
 MIN_BOXES = 4

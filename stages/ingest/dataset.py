@@ -4,10 +4,10 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import median
 
+from stages.admission.findings import Findings, in_order, quote
 from stages.common.coco import MAX_BOXES, all_series
 from stages.common.files import write_json
 from stages.ingest.boxes import Box, Image
-from stages.ingest.findings import Findings, in_order, quote
 
 # Beyond it the short side shrinks below 40 px at an input of 640.
 MAX_ASPECT = 16

@@ -23,9 +23,10 @@ import numpy as np
 from PIL import Image as PilImage
 from PIL import ImageOps, UnidentifiedImageError
 
+from stages.admission.findings import Findings, quote
+from stages.common.groups import GRID_WH, dhash
 from stages.common.run import UserError, progress
 from stages.ingest.boxes import Image
-from stages.ingest.findings import Findings, quote
 
 # The endings of names by format, which is decided by content. GIF, JPEG 2000, EXR and the like stay
 # out: their decoders have a record of vulnerabilities, and cameras do not write them.
@@ -51,8 +52,6 @@ OTHER_FORMATS = {
 # Read by any OpenCV; rarer ones are tried on it here rather than in the middle of training.
 SURE_MODES = {"RGB", "RGBA", "L", "LA", "P", "1"}
 ORIENTATION_TAG = 0x0112
-# One column more than bits, since each bit compares two neighbors.
-GRID_WH = (17, 16)
 # Decoded at once on any number of cores: 300 MB in color.
 PIXELS_AT_ONCE = 100_000_000
 # Answers of a file system to a name that it cannot hold, for example one that differs from another
@@ -258,13 +257,3 @@ def to_gray(decoded: PilImage.Image) -> PilImage.Image:
     if decoded.mode == "I;16":
         return PilImage.fromarray((np.asarray(decoded) >> 8).astype(np.uint8))
     return decoded.convert("L")
-
-
-def dhash(gray: PilImage.Image) -> str:
-    """Return a difference hash of 256 bits, 64 hex digits, first bit first.
-
-    Each bit says whether a cell of a grid of 17 x 16 mean values is darker than the next one
-    to its right.
-    """
-    cells = np.asarray(gray.resize(GRID_WH, PilImage.Resampling.BOX))
-    return np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes().hex()

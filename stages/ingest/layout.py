@@ -26,12 +26,9 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from stages.common.params import Ingest
-from stages.common.run import UserError
-from stages.ingest.boxes import Image
-from stages.ingest.findings import Findings, quote
-from stages.ingest.other_formats import other_format
-from stages.ingest.source import (
+from stages.admission.findings import Findings, quote
+from stages.admission.other_formats import other_format
+from stages.admission.source import (
     EXPECTED,
     GB,
     Source,
@@ -40,6 +37,9 @@ from stages.ingest.source import (
     open_folder,
     total_limit,
 )
+from stages.common.params import Ingest
+from stages.common.run import UserError
+from stages.ingest.boxes import Image
 
 INSTANCES = re.compile(r"(?P<top>|.*/)annotations/instances_(?P<subset>[^/]*)\.json", re.DOTALL)
 PLAIN = re.compile(r"(?:annotations/)?(?P<subset>[^/]*)\.json", re.DOTALL)

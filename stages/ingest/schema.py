@@ -16,9 +16,9 @@ from pydantic import (
     ValidationInfo,
 )
 
+from stages.admission.findings import quote
+from stages.admission.source import REORDERING, name_fault, plain_path
 from stages.common.run import UserError
-from stages.ingest.findings import quote
-from stages.ingest.source import REORDERING, name_fault, plain_path
 
 # Ten times the side of the largest image; beyond it sums of floats would lose digits.
 MAX_COORDINATE = 1e9

@@ -35,6 +35,7 @@ from stages.report.recommendation import (
     judged_by_folds,
     judged_by_val,
     missing_labels,
+    other_answers,
     recommendation,
 )
 from stages.report.table import (
@@ -68,6 +69,7 @@ def main(
     sentences = recommendation(accuracy, speed, drop, params.gate.max_drop)
     point = read_metrics(metrics / "operating_point.json")
     sentences += [judged_by, describe_operating_point(point)]
+    sentences += other_answers(accuracy, read_metrics(metrics / "drop.json"))
     sentences += missing_labels(read_metrics(metrics / "data.json"))
     write_text(out_md, markdown(table, sentences, speed["host"]))
     write_csv(tradeoff, ("variant", "FPS", "AP"), deployed(accuracy, speed))

@@ -60,6 +60,35 @@ def lost_in_int8(drop: dict, max_drop: float | None) -> str:
     )
 
 
+def other_answers(accuracy: dict[str, dict], drop: dict) -> list[str]:
+    """Say how often INT8, and FP16 where it is not computed in f32, answer otherwise than PyTorch.
+
+    Args:
+        accuracy: contents of metrics/accuracy by variant.
+        drop: content of metrics/drop.json; without a pool it has no `fidelity`.
+    """
+    if "fidelity" not in drop["int8"]:
+        return []
+    int8, counts = drop["int8"]["fidelity"], []
+    for key in ("int8", "ir"):
+        precision, figures = accuracy[key]["as_deployed"]["precision"], drop[key]["fidelity"]
+        low, high = figures["interval"]
+        if precision != "f32":
+            counts.append(
+                f"{NAMES[key]} ({precision}) in {figures['changed_per_1000']:.0f} of 1,000 "
+                f"(95 % {low:.0f} to {high:.0f})"
+            )
+    told = f"On {int8['frames']} frames without labels other boxes than PyTorch's are reported by "
+    sentences = [f"{told}{' and '.join(counts)}."]
+    if int8["AP"] is not None:
+        low, high = int8["AP_interval"]
+        sentences.append(
+            f"Measured against PyTorch's boxes there, INT8 has an AP of {int8['AP']:.3f} "
+            f"({low:.3f} to {high:.3f})."
+        )
+    return sentences
+
+
 def judged_by_val(accuracy: dict, trained_on: str) -> str:
     """Say which images the figures come from, and how uncertain AP is.
 

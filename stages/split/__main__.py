@@ -27,18 +27,12 @@ import numpy as np
 
 from stages.common.coco import read_coco, subset
 from stages.common.files import atomic_path, write_json
+from stages.common.groups import MAX_BITS, cluster, group_keys, hashes_of
 from stages.common.params import load_params
 from stages.common.run import UserError, run_stage
 from stages.split.calibration_order import calibration_list
 from stages.split.folds import fold_lists
-from stages.split.groups import (
-    MAX_BITS,
-    assign_splits,
-    check_time,
-    cluster,
-    group_keys,
-    hashes_of,
-)
+from stages.split.groups import assign_splits, check_time
 from stages.split.split_report import build_report, metrics_of
 from stages.split.still_camera import is_still, leave_out_neighbors, with_moments
 from stages.split.subsets import SPLITS, check_subsets

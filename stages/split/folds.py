@@ -5,10 +5,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from stages.common.coco import subset
+from stages.common.groups import cluster
 from stages.common.params import Split
 from stages.common.run import UserError
 from stages.split.calibration_order import calibration_list
-from stages.split.groups import amounts_of, cluster, position, split_groups
+from stages.split.groups import amounts_of, position, split_groups
 from stages.split.still_camera import leave_out_neighbors
 
 TOLERANCE = 0.05  # by which a fold's share of the images, and of each class's boxes, may be off

@@ -4,9 +4,10 @@ from collections import Counter
 
 import numpy as np
 
+from stages.common.groups import find_near_duplicates
 from stages.common.metrics import FEW_IMAGES, with_details
 from stages.common.params import Split
-from stages.split.groups import find_near_duplicates, position, shares_of
+from stages.split.groups import position, shares_of
 from stages.split.subsets import SPLITS, drawn_subsets
 
 CLOSEST = 50

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.evaluation.bootstrap import ends, unpacked, widened
+from stages.evaluation.bootstrap import RESAMPLES, SEED, ends, unpacked, widened
+from stages.evaluation.fidelity import unpacked_bits
 
 # Standard deviation of the default run between trainings, AP points: see docs/evidence.md. Only a
 # cross-validation knows that of its own data.
@@ -142,6 +143,24 @@ def change(
     if before.weights != after.weights and not covered:
         found = widened(difference, found, float(np.hypot(*deviations)))
     return Change(difference, (float(found[0]), float(found[1])))
+
+
+def fidelity_change(before: dict, after: dict) -> Change:
+    """Return the change of how many frames of 1,000 have another answer than PyTorch's, in pairs
+    where the frames are the same.
+
+    Args:
+        before, after: see stages/evaluation/fidelity.py.
+    """
+    old, new = before["changed_per_1000"], after["changed_per_1000"]
+    count = after["frames"]
+    if before["pool"] == after["pool"]:
+        a, b = (unpacked_bits(side["changed"], count).astype(int) for side in (before, after))
+        draws = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+        return Change(new - old, ends(1000 * draws @ (b - a) / count, count))
+    (old_low, old_high), (new_low, new_high) = before["interval"], after["interval"]
+    below, above = np.hypot(new - new_low, old_high - old), np.hypot(new_high - new, old - old_low)
+    return Change(new - old, (float(new - old - below), float(new - old + above)))
 
 
 def is_paired(before: Evidence, after: Evidence) -> bool:

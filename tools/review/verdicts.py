@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 
 from stages.report.table import NAMES
-from tools.review.accuracy import BETTER, NOISE, WORSE, Evidence, ap_change, drop_change
+from tools.review.accuracy import (
+    BETTER,
+    NOISE,
+    WORSE,
+    Evidence,
+    ap_change,
+    drop_change,
+    fidelity_change,
+)
 
 # Two runs of the same code on the same machine differed by a quarter in their speed-up: PyTorch,
 # from which it is counted, is slower or faster in another process.
@@ -36,7 +44,7 @@ def rows(before: dict, after: dict, evidence: tuple[Evidence, Evidence]) -> list
             see the stages evaluate and benchmark.
         evidence: of both, of their accuracy.
     """
-    found = accuracy_rows(*evidence)
+    found = accuracy_rows(*evidence) + fidelity_rows(before["drop"], after["drop"])
     incomparable = why_incomparable(before["speed"]["host"], after["speed"]["host"])
     for key, name in NAMES.items():
         found += speed_rows(name, before["speed"][key], after["speed"][key], incomparable)
@@ -62,6 +70,18 @@ def accuracy_rows(before: Evidence, after: Evidence) -> list[Row]:
     old, new = (f"{side.drop['AP']:.1f}" for side in (before, after))
     verdict = lost.verdict(higher_is_better=False)
     return [*found, Row("INT8 drop, AP points", old, new, str(lost), verdict)]
+
+
+def fidelity_rows(before: dict, after: dict) -> list[Row]:
+    """Return the rows of how often INT8 answers otherwise than PyTorch, where both have a pool."""
+    sides = [drop["int8"].get("fidelity") for drop in (before, after)]
+    if None in sides:
+        return []
+    change = fidelity_change(*sides)
+    old, new = (f"{side['changed_per_1000']:.0f}" for side in sides)
+    verdict = change.verdict(higher_is_better=False)
+    figure = "Frames of 1,000 with other boxes than PyTorch's, INT8"
+    return [Row(figure, old, new, str(change), verdict)]
 
 
 def why_incomparable(before: dict, after: dict) -> str:

@@ -20,10 +20,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+from stages.admission.findings import Findings, quote
+from stages.admission.other_formats import other_file
 from stages.common.params import Ingest
 from stages.common.run import UserError
-from stages.ingest.findings import Findings, quote
-from stages.ingest.other_formats import other_file
 
 EXPECTED = (
     'expected a CVAT "COCO 1.0" export: annotations/instances_default.json (or another subset) '
