@@ -16,7 +16,7 @@ TORCH ?= auto
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help repro crossval audit locked merged review bench sweep vs-benchmark-app test test-all lint lock clean
+.PHONY: help repro crossval learning-curve audit locked merged review bench sweep vs-benchmark-app test test-all lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -46,6 +46,10 @@ crossval: $(INSTALLED)  ## judge by all images instead of the val list: train FO
 	@folds=$$(seq -s ', ' 0 $$(($(FOLDS) - 1))) && \
 	  sed -i.old "s/^  folds: \[[^]]*\]/  folds: [$$folds]/" params.yaml && rm params.yaml.old
 	@$(MAKE) --no-print-directory repro
+
+learning-curve: $(INSTALLED)  ## forecast AP with twice the labelled images, by 20 trainings: learning_curve.md
+	@$(RUN) dvc repro ingest
+	@$(RUN) python -m tools.learning_curve learning_curve.md --folds $(FOLDS)
 
 audit: $(INSTALLED)  ## show the data on one page, data/audit.html, before anything is trained
 	@$(RUN) dvc repro audit

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from conftest import operating_point
 
-from stages.common.coco import read_coco
+from stages.common.coco import labels_of, read_coco
 from stages.common.coco_eval import coco_rows
 from stages.common.files import write_json
-from stages.common.metrics import read_metrics
+from stages.common.metrics import read_metrics, with_details
 from tools.params_file import write_params
 
 CASES = {
@@ -53,9 +54,12 @@ def detections(coco: dict, shift: float) -> list[dict]:
 
 @pytest.fixture
 def compare(run_stage, tiny_dataset, tmp_path):
-    """Runs the stage on a variant whose boxes are shifted, the others being perfect."""
+    """Runs the stage on a variant whose boxes are shifted, the others being perfect.
 
-    def run(variant: str, shift: float, repeated: int = 1):
+    The val images are the pool too.
+    """
+
+    def run(variant: str, shift: float, repeated: int = 1, pool: bool = True):
         coco = read_coco(tiny_dataset / "split/train.json")
         images, boxes = coco["images"], coco["annotations"]
         copies = range(0, 100 * repeated, 100)
@@ -69,10 +73,17 @@ def compare(run_stage, tiny_dataset, tmp_path):
         for name in ("torch", "onnx", "ir", "int8"):
             rows = detections(coco, shift if name == variant else 0.0)
             write_json(tmp_path / f"detections/{name}.json", rows)
+            write_json(tmp_path / f"detections/pool_{name}.json", rows)
+        frames = {**coco, "images": coco["images"] if pool else [], "annotations": []}
+        write_json(tmp_path / "pool.json", frames)
+        point = operating_point(0.5, dict.fromkeys(labels_of(coco), 0.5))
+        write_json(tmp_path / "point.json", with_details(point, "confidence"))
         return run_stage(
             "compare",
             "val.json",
+            "pool.json",
             "detections",
+            "point.json",
             "drop.json",
             "by_class.csv",
             cwd=tmp_path,
@@ -94,9 +105,18 @@ def test_what_int8_lost_by_hand(compare, tmp_path, shift, lost, lost50):
     assert drop["int8"]["interval"] == [lost, lost]  # the same in every image
     assert set(drop["int8"]["per_class"].values()) == {lost}
     assert drop["ir"] == drop["onnx"] and drop["ir"]["AP"] == 0.0
+    # PyTorch is perfect: its boxes are the truth. IoU 0.905 is the same answer, 0.33 is not.
+    answers = drop["int8"]["fidelity"]
+    assert answers["changed_per_1000"] == (1000 if lost50 else 0)
+    assert answers["AP"] == pytest.approx(1 - lost / 100)
     heading, *rows = (tmp_path / "by_class.csv").read_text().splitlines()
     assert heading == "class,points"
     assert rows == [f"{label},{points}" for label, points in drop["int8"]["per_class"].items()]
+
+
+def test_without_a_pool_nothing_is_said_of_other_answers(compare, tmp_path):
+    assert compare("int8", 0.5, pool=False).returncode == 0
+    assert "fidelity" not in read_metrics(tmp_path / "drop.json")["int8"]
 
 
 @pytest.mark.parametrize("variant", ["onnx", "ir"])

@@ -36,7 +36,8 @@ from tools.sweep.page import Point, page, write_chart
 VARIANTS = {"ir": "FP16", "int8": "INT8"}
 SLICE_SECONDS = 0.5
 # Values of params.yaml that mean the same in a copy of the repository.
-PORTABLE = {"data/synthetic.zip", "data/originals", "auto", "bundled", "coco", "none"}
+PORTABLE = {"data/synthetic.zip", "data/synthetic_pool.zip", "data/originals"}
+PORTABLE |= {"auto", "bundled", "coco", "none"}
 
 
 def main() -> None:
@@ -86,6 +87,7 @@ def absolute_paths(params: Params) -> list[str]:
     given = {
         "data.export": params.data.export,
         "data.images": params.data.images,
+        "data.pool": params.data.pool,
         "train.pretrained": params.train.pretrained,
     }
     found = {
