@@ -38,6 +38,7 @@ RUN_ELSEWHERE = {
     "make repro TOOLCHAIN=openvino-dev",
     "make sweep TARGET_FPS=50",
     "make crossval",
+    "make learning-curve",
     "git merge smaller-input",
     "make merged",
     "git commit",
@@ -351,6 +352,22 @@ def test_a_sweep_shows_accuracy_against_speed(repository):
     assert "1 of 2 experiments failed" in page
     assert cv2.imread(str(repository.folder / "sweep.png")).shape[1] > 500
     assert repository.run("git", "status", "--porcelain").stdout == ""
+
+
+@pytest.mark.slow
+def test_a_learning_curve_forecasts_twice_the_labels(repository):
+    done = repository.run("make", "learning-curve", "FOLDS=2")
+    page = (repository.folder / "learning_curve.md").read_text()
+    assert page in done.stdout
+    assert "8 more labelled images: AP " in page and page.count("\n| ") == 6
+    assert cv2.imread(str(repository.folder / "learning_curve.png")).shape[1] > 500
+    trained = list(repository.folder.glob(".dvc/tmp/learning_curve/*/*/*/yolox.pth"))
+    assert len(trained) == 8
+    assert repository.run("git", "status", "--porcelain").stdout == ""
+    # What is there is not trained again.
+    before = {path: path.stat().st_mtime_ns for path in trained}
+    repository.run("make", "learning-curve", "FOLDS=2")
+    assert {path: path.stat().st_mtime_ns for path in trained} == before
 
 
 @pytest.mark.slow

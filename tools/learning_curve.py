@@ -103,22 +103,22 @@ def measure(work: Path, part: float, vals: list[dict]) -> tuple[float, Sampled]:
     Returns:
         The mean number of images that were trained on, and AP with its resamples.
     """
-    images, rows = [], []
-    for fold in range(len(vals)):
-        out, lists = work / f"{part:g}" / str(fold), work / f"lists/{fold}"
-        train = part_of(read_coco(lists / "train.json"), part)
-        images.append(len(train["images"]))
+    folders = [work / f"{part:g}" / str(fold) for fold in range(len(vals))]
+    for out in folders:
+        train = part_of(read_coco(work / f"lists/{out.name}/train.json"), part)
+        write_json(out / "train.json", train)
+    for out in folders:
         if not (out / "detections.json").exists():
-            write_json(out / "train.json", train)
             run_stage(
                 work, "train", out / "train.json", DATASET, ROOT / "models/pretrained.pth",
                 out / "yolox.pth",
             )  # fmt: skip
             run_stage(
-                work, "evaluate", out / "yolox.pth", lists / "val.json", DATASET,
+                work, "evaluate", out / "yolox.pth", work / f"lists/{out.name}/val.json", DATASET,
                 out / "accuracy.json", out / "curve.csv", out / "detections.json",
             )  # fmt: skip
-        rows.append(read_json(out / "detections.json"))
+    images = [len(read_coco(out / "train.json")["images"]) for out in folders]
+    rows = [read_json(out / "detections.json") for out in folders]
     return float(np.mean(images)), sample(vals, [rows])
 
 
