@@ -7,7 +7,8 @@ images that a fold trains on; all labelled images judge each time. A part holds 
 smaller parts lie in larger ones. What AP lacks to 1 is taken to fall as a power of the number of
 images, as it does for many tasks and models (Hestness and others, Deep Learning Scaling is
 Predictable, Empirically, 2017): the line through the four points, on logarithmic scales, gives the
-forecast for twice the images. Its interval covers the choice of the images and of the training.
+forecast for twice the images. Its interval covers the choice of the images, and by how far the
+points lie from the line, the chance of training.
 
 FOLDER keeps weights and detections: a call continues where another one ended. OUT.png shows the
 curve.
@@ -146,28 +147,37 @@ def curve_of(images: list[float], parts: list[Sampled], vals: list[dict]) -> Cur
         vals: the COCO of each fold.
     """
     clusters = len({image["cluster"] for val in vals for image in val["images"]})
-    found = [uncertainty(part, clusters) for part in parts]
+    intervals = [uncertainty(part, clusters).interval for part in parts]
     ap = np.array([part.ap.mean() for part in parts])
     resampled = np.array([part.resampled.mean(axis=0) for part in parts])
-    rng = np.random.default_rng(SEED)
-    of_training = rng.normal(0, [[own.training_sd] for own in found], resampled.shape)
-    gain = float(gain_of(images, ap[:, None])[0])
-    interval = ends(gain_of(images, resampled + of_training), clusters)
-    return Curve(images, ap.tolist(), [own.interval for own in found], (gain, interval))
+    resampled = resampled[:, np.isfinite(resampled).all(axis=0)]  # those with boxes
+    (gain,), (misfit,) = forecast(images, log_error(ap[:, None]))
+    # How much the points scatter about a line is known from few of them (Gelman and others,
+    # Bayesian Data Analysis, section 14.2: the variance given the residuals).
+    rng, draws = np.random.default_rng(SEED), resampled.shape[1]
+    scatter = np.sqrt(misfit / rng.chisquare(len(parts) - 2, draws))
+    gains, _ = forecast(images, log_error(resampled) + rng.normal(0, scatter, resampled.shape))
+    return Curve(images, ap.tolist(), intervals, (float(gain), ends(gains, clusters)))
 
 
-def gain_of(images: list[float], ap: np.ndarray) -> np.ndarray:
-    """Return by how much AP rises with twice the images of the last part, float [N].
+def log_error(ap: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(1 - ap, LEAST_ERROR))
+
+
+def forecast(images: list[float], log_errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit lines, and go on to twice the images of the last part.
 
     Args:
         images: [P].
-        ap: float [P, N]; nan, a resample without boxes, is left out.
+        log_errors: logarithms of 1 - AP, float [P, N].
+
+    Returns:
+        The gain in AP, and the sum of the squares of what the lines leave: float [N] each.
     """
-    known = ap[:, np.isfinite(ap).all(axis=0)]
-    errors = np.log(np.maximum(1 - known, LEAST_ERROR))
-    slope, start = np.polyfit(np.log(images), errors, 1)
-    last = start + slope * np.log(images[-1])
-    return np.exp(last) - np.exp(last + slope * np.log(2))
+    slope, start = np.polyfit(np.log(images), log_errors, 1)
+    line = start + np.outer(np.log([*images, 2 * images[-1]]), slope)
+    gain = np.exp(line[-2]) - np.exp(line[-1])
+    return gain, ((log_errors - line[:-1]) ** 2).sum(axis=0)
 
 
 def page(curve: Curve, labelled: int, chart: str) -> str:
