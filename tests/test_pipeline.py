@@ -378,7 +378,8 @@ def test_a_cross_validation_judges_every_image(repository):
     # The confidence is chosen on all images now, and every model carries it.
     of_models = {"operating_point", "export", "ir", "quantize", "benchmark"}
     of_models |= {f"evaluate@{variant}" for variant in ("onnx", "ir", "int8")}
-    assert ran - {"host"} == of_folds | of_models | {"split", "crossval", "report", "gate"}
+    after = {"split", "crossval", "compare", "report", "gate"}
+    assert ran - {"host"} == of_folds | of_models | after
     assert repository.json("metrics/operating_point.json")["judged_on"].startswith("images, each")
     counts = repository.json("metrics/data.json")
     found = repository.json("metrics/crossval.json")
