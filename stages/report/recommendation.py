@@ -74,12 +74,12 @@ def other_answers(accuracy: dict[str, dict], drop: dict) -> list[str]:
         precision, figures = accuracy[key]["as_deployed"]["precision"], drop[key]["fidelity"]
         low, high = figures["interval"]
         if precision != "f32":
+            verb = "" if counts else " reports other boxes than PyTorch"
             counts.append(
-                f"{NAMES[key]} ({precision}) in {figures['changed_per_1000']:.0f} of 1,000 "
+                f"{NAMES[key]} ({precision}){verb} in {figures['changed_per_1000']:.0f} of 1,000 "
                 f"(95 % {low:.0f} to {high:.0f})"
             )
-    told = f"On {int8['frames']} frames without labels other boxes than PyTorch's are reported by "
-    sentences = [f"{told}{' and '.join(counts)}."]
+    sentences = [f"On {int8['frames']} frames without labels {', '.join(counts)}."]
     if int8["AP"] is not None:
         low, high = int8["AP_interval"]
         sentences.append(
