@@ -206,6 +206,19 @@ def test_a_signal_handler_may_stop_the_items_at_any_line():
         running.thread.join()
 
 
+def test_stopping_ends_the_wait_for_an_item_that_never_comes():
+    go, taken = threading.Event(), []
+    running = Prefetcher(go.wait() for _ in range(1))
+    waiting = threading.Thread(target=lambda: taken.extend(running), daemon=True)
+    waiting.start()
+    time.sleep(0.05)
+    running.stop()
+    waiting.join(5)
+    ended = not waiting.is_alive()
+    go.set()
+    assert ended and taken == []
+
+
 def test_an_error_is_raised_where_items_are_taken_and_the_generator_is_closed():
     closed = []
 
