@@ -27,7 +27,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from detector.video.sources import IMAGES, VIDEOS, Frame, Source, SourceError, open_source
+from detector.video.sources import (
+    IMAGES,
+    VIDEOS,
+    Frame,
+    Source,
+    SourceError,
+    open_source,
+    printable,
+)
 from stages.admission.findings import MAX_NOTES_SHOWN, Findings, quote
 from stages.admission.source import name_fault
 from stages.admission.source import open_source as open_archive
@@ -188,7 +196,7 @@ def thinned(images: list[dict], limit: int, folder: Path) -> list[dict]:
 def tell(warnings: list[str]) -> None:
     """Print warnings on stderr, at most ten."""
     for warning in warnings[:MAX_NOTES_SHOWN]:
-        print(warning, file=sys.stderr)
+        print(printable(warning), file=sys.stderr)
     if len(warnings) > MAX_NOTES_SHOWN:
         print(f"and {len(warnings) - MAX_NOTES_SHOWN} more", file=sys.stderr)
 

@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def key_of(folds: int) -> str:
-    """Name a folder by what the results depend on, so that others are never taken for them."""
+    """Name a folder by parameters and data, so that results of others are not taken for these."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     sections = [params[name] for name in ("split", "model", "train", "evaluate")]
     content = json.dumps([folds, sections]).encode() + (DATASET / "annotations.json").read_bytes()

@@ -23,7 +23,7 @@ from detector.runtime.model_cache import default_cache_dir
 from detector.video import sinks
 from detector.video.draw import Annotator
 from detector.video.pipeline import FrameDetections, Prefetcher, detections
-from detector.video.sources import Source, SourceError, open_source
+from detector.video.sources import Source, SourceError, open_source, printable
 from detector.video.stats import RunStats
 
 SATURATES = (
@@ -68,9 +68,8 @@ def leave(status: int | str | None) -> None:
 
 
 def tell(message: str) -> None:
-    """Print a message on stderr; a file's name in it may hold escape codes of the terminal."""
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
-    print(f"detect: {shown}", file=sys.stderr)
+    """Print a message on stderr."""
+    print(f"detect: {printable(message)}", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:

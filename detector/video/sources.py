@@ -113,6 +113,11 @@ def masked(address: str) -> str:
     return SECRETS.sub(r"\1***", USER.sub("***@", address))
 
 
+def printable(message: str) -> str:
+    """Return a message for a terminal; a file's name in it may hold escape codes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+
+
 def natural_order(path: Path) -> list:
     """Sort by this key to have 2.jpg before 10.jpg."""
     parts = re.split(r"([0-9]+)", str(path))
