@@ -146,7 +146,7 @@ def new_frames(
             continue
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         jpeg = cv2.imencode(".jpg", frame.image_bgr, quality)[1].tobytes()
-        image |= {"sha256": hashlib.sha256(jpeg).hexdigest(), "subset": ""}
+        image |= {"sha256": hashlib.sha256(jpeg).hexdigest(), "export": "", "subset": ""}
         image["group"] = series_of(name)[0]
         if judged & groups_of([image], params):
             left_out[OF_VAL] += 1

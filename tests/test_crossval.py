@@ -18,10 +18,9 @@ def folds_of(coco: dict, folds: int = 5, splits: np.ndarray | None = None, **cha
     """Return train, val and calibration of each fold."""
     params = PARAMS.split.model_copy(update=changes)
     hashes = hashes_of(coco["images"])
-    keys = group_keys(coco["images"], hashes, params.group_by, params.block)
-    still = np.zeros(len(keys), bool)
-    splits = np.zeros(len(keys), int) if splits is None else splits
-    lists = fold_lists(coco, keys, hashes, still, splits, folds, params)
+    still = np.zeros(len(hashes), bool)
+    splits = np.zeros(len(hashes), int) if splits is None else splits
+    lists = fold_lists(coco, hashes, still, splits, folds, params)
     return [
         {name: lists[f"{fold}/{name}"] for name in ("train", "val", "calibration")}
         for fold in range(folds)

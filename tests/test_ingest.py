@@ -110,7 +110,7 @@ def test_writes_the_schema_that_later_stages_read(tmp_path, capsys, zipped):
     assert coco["categories"] == [{"id": 1, "name": "car"}, {"id": 2, "name": "plate"}]
     images = [(image["id"], image["file_name"]) for image in coco["images"]]
     assert images == [(1, "default/a.jpg"), (2, "default/b.jpg"), (3, "default/c.jpg")]
-    fields = {"id", "file_name", "width", "height", "sha256", "dhash", "subset", "group"}
+    fields = {"id", "file_name", "width", "height", "sha256", "dhash", "export", "subset", "group"}
     assert set(coco["images"][0]) == fields
     box = {"id": 1, "image_id": 1, "category_id": 2, "bbox": [10.0, 8.0, 31.0, 23.0]}
     assert coco["annotations"][0] == {**box, "area": 713.0, "iscrowd": 0}
@@ -389,10 +389,6 @@ REFUSALS = {
         ["duplicate category name 'a'"],
     ),
     "keypoints": ({"annotations/person_keypoints_default.json": plain()}, ["Keypoints"]),
-    "two exports": (
-        {**below("x/", files_of(plain())), **below("y/", files_of(plain()))},
-        ["several exports"],
-    ),
     "image empty": (with_file(B_JPG, b""), ["b.jpg", "0 bytes"]),
     "image is HTML": (with_file(B_JPG, b"<html>"), ["b.jpg", "formats"]),
     "image is a GIF": (with_file(B_JPG, encoded(1, "GIF")), ["b.jpg", "formats"]),

@@ -31,7 +31,7 @@ def centers(boxes: np.ndarray) -> np.ndarray:
 
 
 def checked(boxes: np.ndarray, rotation: float = 0.0) -> str:
-    image = Image("x.json", "default", 1, "a.jpg", WIDTH, HEIGHT)
+    image = Image("", "x.json", "default", 1, "a.jpg", WIDTH, HEIGHT)
     entry = {"image_id": 1, "category_id": 1, "attributes": {"rotation": rotation}}
     ids = {"image_id": [1], "category_id": [1]}
     return check_convention(

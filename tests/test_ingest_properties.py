@@ -73,7 +73,7 @@ def data_sets(draw) -> tuple[list[str], list[Image]]:
     for number, (subset, name) in enumerate(sorted(draw(st.sets(places, max_size=6)))):
         ids = sorted(draw(st.sets(st.integers(-(10**12), 10**12), max_size=5)))
         boxes = [Box(i, draw(st.sampled_from(labels)), (1.0, 2.0, 3.0, 4.0)) for i in ids]
-        image = Image("x.json", subset, number, name, 9, 9, boxes)
+        image = Image("", "x.json", subset, number, name, 9, 9, boxes)
         image.file_name = image.path
         images.append(image)
     return labels, images

@@ -10,7 +10,12 @@ from stages.report.__main__ import print_summary, read_accuracy
 from stages.report.differences import difference, most_different
 from stages.report.figures import operating_point_svg, precision_recall_svg
 from stages.report.kernels import float_layers, read_kernels, shares
-from stages.report.recommendation import missing_labels, other_answers, recommendation
+from stages.report.recommendation import (
+    exports_read,
+    missing_labels,
+    other_answers,
+    recommendation,
+)
 from stages.report.table import HEADINGS, NAMES, markdown, rows
 
 ACCURACY = {
@@ -131,6 +136,16 @@ def test_where_accuracy_comes_from(tmp_path, folds, trained_on, said):
     assert sentence.endswith(said)
     assert (accuracy["torch"]["AP"], drop["int8"]["AP"]) == ((0.6, 0.7) if folds else (0.5, 2.0))
     assert accuracy["int8"]["size_mb"] == 1.72
+
+
+def test_the_exports_are_named_where_there_are_several():
+    week = {"images": 40, "boxes": 60, "train": 30, "val": 10, "test": 0}
+    assert exports_read({}) == []
+    (said,) = exports_read({"exports": {"a": week, "b": {**week, "boxes": 61}}})
+    assert said == (
+        "The data come from 2 exports: a (40 images, 60 boxes, 10 of the images in val), "
+        "b (40 images, 61 boxes, 10 of the images in val)."
+    )
 
 
 def test_labels_that_are_in_one_split_only_are_named():

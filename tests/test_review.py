@@ -263,3 +263,11 @@ def test_data_that_changed_and_a_leak():
         "| train, boxes of car | 0 | 4 |",
     ]  # fmt: skip
     assert leak.startswith("3 val or test images have a near duplicate in train")
+
+
+def test_an_added_export_is_named_with_what_it_brought():
+    same = {"train": side(30, 40), "crossing": {"judged_images": 0}}
+    week = {"images": 40, "boxes": 60, "train": 30, "val": 10, "test": 0}
+    before, after = {**same, "exports": {"a": week}}, {**same, "exports": {"a": week, "b|": week}}
+    table, _ = data_lines(before, after)
+    assert table.splitlines()[2:] == ["| export b&#124; | - | 40 images, 60 boxes |"]

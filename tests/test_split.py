@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from stages.common.metrics import read_metrics
 from stages.common.run import UserError
 from stages.split.__main__ import main
 from stages.split.calibration_order import calibration_order
+from stages.split.folds import assign_folds
 from stages.split.groups import TOLERANCE, assign_splits, position, shares_of, split_groups
 from stages.split.split_report import count_crossing
 from stages.split.subsets import SPLITS, splits_of_subsets
@@ -28,9 +30,16 @@ def image_entry(name: str, look: object = None, changed_bits: int = 0, **more) -
     digest = hashlib.sha256(str(name if look is None else look).encode()).digest()
     bits = np.unpackbits(np.frombuffer(digest, np.uint8))
     bits[:changed_bits] ^= 1
-    entry = {"file_name": f"default/{name}.jpg", "width": 100, "height": 50, "subset": "default",
-             "group": "default/#", "sha256": hashlib.sha256(name.encode()).hexdigest(),
-             "dhash": np.packbits(bits).tobytes().hex()}  # fmt: skip
+    entry = {
+        "file_name": f"default/{name}.jpg",
+        "width": 100,
+        "height": 50,
+        "export": "",
+        "subset": "default",
+        "group": "default/#",
+        "sha256": hashlib.sha256(name.encode()).hexdigest(),
+        "dhash": np.packbits(bits).tobytes().hex(),
+    }
     return {**entry, **more}
 
 
@@ -58,8 +67,7 @@ def split(coco: dict, **changes) -> dict[str, str]:
     params = PARAMS.split.model_copy(update=changes)
     images = coco["images"]
     hashes = hashes_of(images)
-    keys = group_keys(images, hashes, params.group_by, params.block)
-    splits = assign_splits(coco, keys, hashes, params)
+    splits = assign_splits(coco, hashes, params)
     names = [*SPLITS, "-"]
     return {i["file_name"]: names[s] for i, s in zip(images, splits.tolist(), strict=True)}
 
@@ -357,3 +365,25 @@ def test_unsplittable_data_is_refused(tmp_path, monkeypatch, images, classes, pa
     with pytest.raises(UserError, match=said):
         run(tmp_path, monkeypatch, coco_of(images, classes), **params)
     assert not (tmp_path / "split").exists()
+
+
+@pytest.mark.parametrize(("images", "more", "group_by"), [
+    (photos(40), photos(20, 40), "none"),
+    (photos(12), photos(60, 12), "none"),
+    (drive("a", 60), drive("b", 90), "time"),
+    (photos(9) + drive("a", 40, 3), drive("a", 60, 3)[40:] + photos(9, 9), "none"),
+], ids=["photographs", "many more", "another drive", "near duplicates of old ones"])  # fmt: skip
+def test_images_keep_their_sides_when_an_export_is_added(images, more, group_by):
+    first = [{**image, "export": "week1"} for image in images]
+    second = [{**image, "export": "week2"} for image in more]
+    changes = {"group_by": group_by, "block": 10}
+    params = PARAMS.split.model_copy(update=changes)
+    before, after = (split(coco_of(listed), **changes) for listed in (first, first + second))
+    assert {name: after[name] for name in before} == before
+    folds = [
+        assign_folds(coco_of(listed), hashes_of(listed), 5, params)
+        for listed in (images, first, first + second)
+    ]
+    assert folds[0].tolist() == folds[1].tolist() == folds[2][: len(first)].tolist()
+    counts = Counter(after.values())
+    assert abs(counts["train"] / len(after) - params.ratio) < TOLERANCE + 0.02

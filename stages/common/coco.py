@@ -1,16 +1,17 @@
 """The clean COCO data set that `ingest` writes and every later stage reads.
 
     {"info": {}, "categories": [{"id", "name"}], "images": [{"id", "file_name", "width",
-    "height", "sha256", "dhash", "subset", "group"}], "annotations": [{"id", "image_id",
-    "category_id", "bbox", "area", "iscrowd"}]}
+    "height", "sha256", "dhash", "export", "subset", "group"}], "annotations": [{"id",
+    "image_id", "category_id", "bbox", "area", "iscrowd"}]}
 
 Category ids run from 1 in the order of the names; class indices of the model are id - 1.
 Boxes are [x, y, width, height] in pixels, inside the image. `sha256` is the hash of the file,
-`dhash` 256 bits that are nearly the same for images that look the same, `group` the series
-that a numbered name belongs to.
+`dhash` 256 bits that are nearly the same for images that look the same, `export` the name of one of
+several exports, `group` the series that a numbered name belongs to.
 """
 
 import re
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -88,6 +89,14 @@ def subset(coco: dict, images: list[dict]) -> dict:
     ids = {image["id"] for image in images}
     boxes = [a for a in coco["annotations"] if a["image_id"] in ids]
     return {**coco, "images": images, "annotations": boxes}
+
+
+def counts_by(coco: dict, key: str) -> dict[str, dict[str, int]]:
+    """Count the images and boxes by `export` or `subset`; by nothing if there is no name."""
+    name_of = {image["id"]: image[key] for image in coco["images"]}
+    boxes = Counter(name_of[box["image_id"]] for box in coco["annotations"])
+    images = Counter(name_of.values())
+    return {name: {"images": images[name], "boxes": boxes[name]} for name in images if name}
 
 
 def boxes_of(coco: dict) -> dict[int, np.ndarray]:

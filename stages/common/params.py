@@ -76,6 +76,7 @@ class Data(Section):
     export: Annotated[str, Field(min_length=1)]
     images: Annotated[str, Field(min_length=1)]
     pool: Annotated[str, Field(min_length=1)]
+    on_conflict: Literal["refuse", "newest"]
 
 
 class Synthesize(Section):

@@ -35,9 +35,15 @@ DUPLICATE_ID = {
 
 
 def read_annotations(
-    export: Source, limits: Ingest, findings: Findings
+    source: Source, limits: Ingest, findings: Findings, export: str = ""
 ) -> tuple[list[str], list[Image]]:
     """Read all subsets of an export.
+
+    Args:
+        source: the files of the export.
+        limits: what is admitted.
+        findings: takes faults, repairs and warnings.
+        export: its name, if there are several.
 
     Returns:
         Label names, sorted; images sorted by subset and name.
@@ -48,33 +54,31 @@ def read_annotations(
     max_pixels = round(min(limits.max_megapixels * 10**6, OPENCV_MAX_PIXELS))
     labels: set[str] = set()
     images: list[Image] = []
-    files, others = [], {}
-    for path, subset in sorted(annotation_files(export.files).items()):
+    found, others = False, {}
+    for path, subset in sorted(annotation_files(source.files).items()):
         file = path.removeprefix("annotations/")
+        file = f"{export}/{file}" if export else file
         if fault := name_fault(subset):
             findings.fault(quote(file), f"its subset name {fault}; rename the subset")
             continue
         with findings.collect(file):
-            content = parse_json(export.read(path))
+            content = parse_json(source.read(path))
             coco = as_coco(path, content)
             if coco is None:
                 others[path] = content
                 lists = ", ".join(Coco.model_fields)
                 findings.warn(file, f"is not COCO with the lists {lists}; left out")
                 continue
-            files.append(file)
+            found = True
             names = read_categories(file, coco.categories, findings)
-            listed = read_images(file, subset, coco.images, max_pixels, findings)
+            listed = read_images(export, file, subset, coco.images, max_pixels, findings)
             read_boxes(file, coco.annotations, names, listed, findings)
             labels.update(names.values())
             images += {id(image): image for image in listed.values() if image}.values()
             if not listed:
                 findings.warn(file, "lists no images; the subset is left out")
-    if not findings.faults and not files:
-        raise UserError(no_annotations(export, others))
-    if not findings.faults and not any(image.boxes for image in images):
-        missing = "no usable box" if images else "no images"
-        findings.fault(", ".join(files), f"{missing} in the whole export; label some frames")
+    if not findings.faults and not found:
+        raise UserError(no_annotations(source, others))
     return sorted(labels), sorted(images, key=lambda image: (image.subset, image.name))
 
 
@@ -136,7 +140,7 @@ def read_categories(file: str, values: list, findings: Findings) -> dict[int, st
 
 
 def read_images(
-    file: str, subset: str, values: list, max_pixels: int, findings: Findings
+    export: str, file: str, subset: str, values: list, max_pixels: int, findings: Findings
 ) -> dict[int, Image | None]:
     """Return images by id, None for those with a fault, so that their boxes are not faults too.
 
@@ -155,7 +159,7 @@ def read_images(
                 size = f"{quote(width)}x{quote(height)}"
                 limit = f"{max_pixels} pixels (ingest.max_megapixels)"
                 raise UserError(f"{quote(name)}: {size} is over the limit of {limit}")
-            image = Image(file, subset, image_id, name, width, height, foreign)
+            image = Image(export, file, subset, image_id, name, width, height, foreign)
             first = by_name.setdefault(name, image)
             if (first.width, first.height) != (width, height):
                 raise UserError(

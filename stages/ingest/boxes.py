@@ -33,7 +33,8 @@ class Image:
     """One entry of `images`, completed on its way to the data set.
 
     Attributes:
-        file: name of the JSON that lists it.
+        export: name of the export that holds it; empty if there is only one.
+        file: name of the JSON that lists it, below that of the export.
         subset: of that JSON, `default` for a CVAT task without one.
         source_id: its id in that JSON.
         name: `file_name` as listed there, safe.
@@ -46,6 +47,7 @@ class Image:
         dhash: of the image as displayed.
     """
 
+    export: str
     file: str
     subset: str
     source_id: int
@@ -61,8 +63,13 @@ class Image:
 
     @property
     def path(self) -> str:
-        """Return its name in the data set, if it is stored as it is."""
+        """Return its name in the export, below the subset."""
         return f"{self.subset}/{self.name}"
+
+    @property
+    def target(self) -> str:
+        """Return its name in the data set, if it is stored as it is."""
+        return f"{self.export}/{self.path}" if self.export else self.path
 
 
 def read_box(

@@ -5,14 +5,14 @@ from pathlib import Path
 from statistics import median
 
 from stages.admission.findings import Findings, in_order, quote
-from stages.common.coco import MAX_BOXES, all_series
+from stages.common.coco import MAX_BOXES, all_series, counts_by
 from stages.common.files import write_json
 from stages.ingest.boxes import Box, Image
 
 # Beyond it the short side shrinks below 40 px at an input of 640.
 MAX_ASPECT = 16
 # What annotations.json says of an Image as it is, in this order.
-COPIED = ("file_name", "width", "height", "sha256", "dhash", "subset")
+COPIED = ("file_name", "width", "height", "sha256", "dhash", "export", "subset")
 
 
 def write_dataset(folder: Path, labels: list[str], images: list[Image], findings: Findings) -> dict:
@@ -28,8 +28,8 @@ def write_dataset(folder: Path, labels: list[str], images: list[Image], findings
 def clean_coco(labels: list[str], images: list[Image]) -> dict:
     """Return the clean COCO of stages/common/coco.py.
 
-    Ids run from 1: categories by name, images by subset and file name, annotations by image
-    and the id that they had. So the order of the export makes no difference.
+    Ids run from 1: categories by name, images by export, subset and file name, annotations by image
+    and the id that they had. So the order of an export makes no difference.
     """
     category_ids = {label: index for index, label in enumerate(labels, 1)}
     coco = {
@@ -38,8 +38,8 @@ def clean_coco(labels: list[str], images: list[Image]) -> dict:
         "images": [],
         "annotations": [],
     }
-    ranked = sorted(images, key=lambda image: (image.subset, image.file_name))
-    series = all_series([image.path for image in ranked])
+    ranked = sorted(images, key=lambda image: (image.export, image.subset, image.file_name))
+    series = all_series([image.target for image in ranked])
     for image_id, (image, group) in enumerate(zip(ranked, series, strict=True), 1):
         copied = {key: getattr(image, key) for key in COPIED}
         coco["images"].append({"id": image_id, **copied, "group": group})
@@ -60,19 +60,16 @@ def clean_coco(labels: list[str], images: list[Image]) -> dict:
 def report(coco: dict, findings: Findings) -> dict:
     """Return the content of report.json: counts, box sizes, repairs and warnings."""
     names = {category["id"]: category["name"] for category in coco["categories"]}
-    subset_of = {image["id"]: image["subset"] for image in coco["images"]}
     boxes = coco["annotations"]
+    labelled = {box["image_id"] for box in boxes}
     boxes_of_class = Counter(names[box["category_id"]] for box in boxes)
-    boxes_of_subset = Counter(subset_of[box["image_id"]] for box in boxes)
     return {
         "images": len(coco["images"]),
-        "images_without_boxes": len(subset_of.keys() - {box["image_id"] for box in boxes}),
+        "images_without_boxes": sum(image["id"] not in labelled for image in coco["images"]),
         "boxes": len(boxes),
         "classes": {name: boxes_of_class[name] for name in names.values()},
-        "subsets": {
-            subset: {"images": images, "boxes": boxes_of_subset[subset]}
-            for subset, images in Counter(subset_of.values()).items()
-        },
+        "exports": counts_by(coco, "export"),
+        "subsets": counts_by(coco, "subset"),
         "box_px": spread([box["bbox"][2:] for box in boxes]),
         "repairs": in_order(findings.repairs),
         "warnings": in_order(findings.warnings),

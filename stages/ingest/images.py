@@ -149,7 +149,7 @@ def check_image(data: bytes, image: Image, findings: Findings) -> bytes:
         with PilImage.open(io.BytesIO(data), formats=formats) as opened:
             check_size(opened, image)
             warn_unusual(opened, data, image, findings)
-            image.file_name = image.path
+            image.file_name = image.target
             if orientation_of(opened) not in range(2, 9):
                 gray = decode_gray(opened, data)
                 if opened.mode.startswith("I") and gray.getextrema()[1] < DARKEST:

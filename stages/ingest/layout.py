@@ -60,8 +60,10 @@ def find_export(source: Source, findings: Findings) -> Source:
     """
     tops = {match["top"] for match in map(INSTANCES.fullmatch, source.files) if match}
     if len(tops) > 1 and "" not in tops:
-        several = examples(tops)
-        raise UserError(f"{source.path} holds several exports ({several}); give one at a time")
+        raise UserError(
+            f"{source.path} holds several exports ({examples(tops)}); give the folder that holds "
+            "them, unpacked, or one of them"
+        )
     top = "" if "" in tops else tops.pop() if tops else plain_top(source.files)
     if top is None:
         raise UserError(no_annotations(source))

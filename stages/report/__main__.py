@@ -32,6 +32,7 @@ from stages.report import figures
 from stages.report.differences import most_different
 from stages.report.kernels import float_layers, read_kernels, shares
 from stages.report.recommendation import (
+    exports_read,
     judged_by_folds,
     judged_by_val,
     missing_labels,
@@ -70,7 +71,8 @@ def main(
     point = read_metrics(metrics / "operating_point.json")
     sentences += [judged_by, describe_operating_point(point)]
     sentences += other_answers(accuracy, read_metrics(metrics / "drop.json"))
-    sentences += missing_labels(read_metrics(metrics / "data.json"))
+    data = read_metrics(metrics / "data.json")
+    sentences += exports_read(data) + missing_labels(data)
     write_text(out_md, markdown(table, sentences, speed["host"]))
     write_csv(tradeoff, ("variant", "FPS", "AP"), deployed(accuracy, speed))
     both = [read_json(detections / f"{key}.json") for key in ("torch", "int8")]

@@ -130,6 +130,19 @@ def judged_by_folds(crossval: dict, trained_on: str) -> str:
     )
 
 
+def exports_read(data: dict) -> list[str]:
+    """Name the exports that the data come from, where there are several.
+
+    Args:
+        data: content of metrics/data.json.
+    """
+    counts = [
+        f"{name} ({own['images']} images, {own['boxes']} boxes, {own['val']} of the images in val)"
+        for name, own in data.get("exports", {}).items()
+    ]
+    return [f"The data come from {len(counts)} exports: {', '.join(counts)}."] if counts else []
+
+
 def missing_labels(data: dict) -> list[str]:
     """Name the labels that were not trained or not measured.
 

@@ -50,11 +50,11 @@ def main(annotations: Path, out_dir: Path, folds_dir: Path, metrics: Path) -> No
     keys = group_keys(coco["images"], hashes, params.group_by, params.block)
     if params.group_by == "time":
         check_time(coco["images"], keys, params.block)
-    splits = assign_splits(coco, keys, hashes, params)
+    splits = assign_splits(coco, hashes, params)
     splits = leave_out_neighbors(coco["images"], still, splits, params.block)
     check_train_and_val(coco, splits, still.sum())
     lists = split_lists(coco, keys, splits, params.seed)
-    of_folds = fold_lists(coco, keys, hashes, still, splits, folds, params)
+    of_folds = fold_lists(coco, hashes, still, splits, folds, params)
     report = build_report(coco, hashes, keys, splits, params, int(still.sum()))
     with atomic_path(out_dir) as tmp:
         for name, content in lists.items():

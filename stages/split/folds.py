@@ -5,11 +5,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from stages.common.coco import subset
-from stages.common.groups import cluster
+from stages.common.groups import cluster, group_keys
 from stages.common.params import Split
 from stages.common.run import UserError
 from stages.split.calibration_order import calibration_list
-from stages.split.groups import amounts_of, position, split_groups
+from stages.split.groups import amounts_of, export_by_export, position, sides_of, split_groups
 from stages.split.still_camera import leave_out_neighbors
 
 TOLERANCE = 0.05  # by which a fold's share of the images, and of each class's boxes, may be off
@@ -17,7 +17,6 @@ TOLERANCE = 0.05  # by which a fold's share of the images, and of each class's b
 
 def fold_lists(
     coco: dict,
-    keys: list[str],
     hashes: np.ndarray,
     still: np.ndarray,
     splits: np.ndarray,
@@ -31,22 +30,22 @@ def fold_lists(
 
     Args:
         coco: the whole data set.
-        keys: group of each image.
         hashes: difference hashes of each image, uint64 [images, words].
         still: True for images of a camera that does not move.
         splits: int [images]; only train (0) and val (1) images are in the folds.
         folds: number of folds; none for 0.
-        params: seed and block of the split.
+        params: how images are grouped, and the seed.
 
     Raises:
         UserError: a fold has no box in one of its lists.
     """
     rows = np.flatnonzero((splits == 0) | (splits == 1))
-    own_keys = [keys[row] for row in rows]
-    clusters = joined(own_keys, cluster(hashes[rows]))
-    images = [{**coco["images"][r], "cluster": int(c)} for r, c in zip(rows, clusters, strict=True)]
+    images, hashes = [coco["images"][row] for row in rows], hashes[rows]
+    keys = group_keys(images, hashes, params.group_by, params.block)
+    clusters = joined(keys, cluster(hashes))
+    images = [{**image, "cluster": int(c)} for image, c in zip(images, clusters, strict=True)]
     judged, lists = subset(coco, images), {}
-    fold_of = assign_folds(judged, clusters, folds, params.seed) if folds else None
+    fold_of = assign_folds(judged, hashes, folds, params) if folds else None
     for fold in range(folds):
         # At the seams of a still camera, images of train are left out, so that all are judged.
         sides = leave_out_neighbors(
@@ -57,17 +56,25 @@ def fold_lists(
         )
         check_boxes(fold, folds, train, val)
         found = {"train": train, "val": val}
-        found["calibration"] = calibration_list(train, judged, own_keys, params.seed)
+        found["calibration"] = calibration_list(train, judged, keys, params.seed)
         lists |= {f"{fold}/{name}": content for name, content in found.items()}
     return lists
 
 
-def assign_folds(coco: dict, clusters: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def assign_folds(coco: dict, hashes: np.ndarray, folds: int, params: Split) -> np.ndarray:
     """Return the fold of each image, int [images]: by a hash of its cluster, then balanced."""
-    first, members = np.unique(clusters, return_inverse=True)
-    positions = np.array([position(coco["images"][row]["sha256"], seed) for row in first.tolist()])
-    amounts = amounts_of(coco, members, len(first))
-    return split_groups(positions, amounts, np.full(folds, 1 / folds), TOLERANCE)[members]
+
+    def draw(rows: np.ndarray, settled: np.ndarray) -> np.ndarray:
+        images = [coco["images"][row] for row in rows]
+        keys = group_keys(images, hashes[rows], params.group_by, params.block)
+        clusters = joined(keys, cluster(hashes[rows]))
+        first, members = np.unique(clusters, return_inverse=True)
+        positions = [position(images[row]["sha256"], params.seed) for row in first.tolist()]
+        amounts = amounts_of(subset(coco, images), members, len(first))
+        before, shares = sides_of(members, settled, len(first)), np.full(folds, 1 / folds)
+        return split_groups(np.array(positions), amounts, shares, before, TOLERANCE)[members]
+
+    return export_by_export(coco["images"], draw)
 
 
 def check_boxes(fold: int, folds: int, train: dict, val: dict) -> None:

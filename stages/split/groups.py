@@ -5,16 +5,17 @@ of its key: train takes the positions from 0, then val, then test up to 1. So a 
 split when other images are added or removed, or the order changes. The shares then hold on
 average only. Where one is off by more than TOLERANCE, or a class is missing from a split, the
 groups nearest to a boundary change splits until both are fixed; this happens in small data sets
-and with few large groups.
+and with few large groups. Of several exports, the groups of later ones make up for it.
 """
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Callable
 
 import numpy as np
 
-from stages.common.coco import series_of
-from stages.common.groups import find_near_duplicates
+from stages.common.coco import series_of, subset
+from stages.common.groups import find_near_duplicates, group_keys
 from stages.common.params import Split
 from stages.common.run import UserError
 from stages.split.subsets import splits_of_subsets
@@ -60,7 +61,7 @@ def shares_of(ratio: float, test: float) -> np.ndarray:
     return np.array([ratio, 1 - ratio - test, test])
 
 
-def assign_splits(coco: dict, keys: list[str], hashes: np.ndarray, params: Split) -> np.ndarray:
+def assign_splits(coco: dict, hashes: np.ndarray, params: Split) -> np.ndarray:
     """Assign each image to a split: int [images], index into SPLITS, -1 for left out.
 
     All images of a group go to the same split, except where the subsets of the export say
@@ -70,21 +71,64 @@ def assign_splits(coco: dict, keys: list[str], hashes: np.ndarray, params: Split
     """
     subsets = [image["subset"] if params.use_subsets else "" for image in coco["images"]]
     fixed = splits_of_subsets(subsets, params.subsets if params.use_subsets else {})
-    names, group = np.unique(keys, return_inverse=True)
-    free = fixed < 0
-    amounts = amounts_of(coco, np.where(free, group, -1), len(names))
-    positions = np.array([position(name, params.seed) for name in names])
-    used = amounts[:, 0] > 0
-    drawn = np.full(len(names), -1)
     shares = shares_of(params.ratio, params.test)
-    drawn[used] = split_groups(positions[used], amounts[used], shares)
-    splits = np.where(free, drawn[group], fixed)
+
+    def draw(rows: np.ndarray, settled: np.ndarray) -> np.ndarray:
+        images = [coco["images"][row] for row in rows]
+        keys = group_keys(images, hashes[rows], params.group_by, params.block)
+        names, group = np.unique(keys, return_inverse=True)
+        own = np.where(fixed[rows] < 0, group, -1)
+        positions = np.array([position(name, params.seed) for name in names])
+        amounts = amounts_of(subset(coco, images), own, len(names))
+        drawn, used = np.full(len(names), -1), amounts[:, 0] > 0
+        before = sides_of(own, settled, len(names))
+        drawn[used] = split_groups(positions[used], amounts[used], shares, before[used])
+        return np.where(own < 0, fixed[rows], drawn[group])
+
+    splits = export_by_export(coco["images"], draw)
     kept = splits.copy()
     for index, others, _ in find_near_duplicates(hashes):
         kept[others[splits[others] > splits[index]]] = -1
         if (splits[others] < splits[index]).any():
             kept[index] = -1
     return kept
+
+
+def export_by_export(
+    images: list[dict], draw: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Draw sides for the images of the first export, then of the first two, and so on.
+
+    So images keep their side when an export is added whose name comes after theirs.
+
+    Args:
+        images: of the clean COCO.
+        draw: takes the rows of images and the sides that were drawn for them before, -1 for new
+            ones, and returns their sides.
+
+    Returns:
+        int [images].
+    """
+    exports, number = np.unique([image["export"] for image in images], return_inverse=True)
+    sides = np.full(len(images), -1)
+    for last in range(len(exports)):
+        rows = np.flatnonzero(number <= last)
+        sides[rows] = draw(rows, sides[rows])
+    return sides
+
+
+def sides_of(group: np.ndarray, settled: np.ndarray, groups: int) -> np.ndarray:
+    """Return the side that most images of each group have: int [groups], -1 where none has one.
+
+    Args:
+        group: int [images], index of each image's group; -1 for images that do not count.
+        settled: int [images], their sides; -1 for new images.
+        groups: number of groups.
+    """
+    counts = np.zeros((groups, max(settled.max(initial=0) + 1, 1)), int)
+    known = (group >= 0) & (settled >= 0)
+    np.add.at(counts, (group[known], settled[known]), 1)
+    return np.where(counts.any(1), counts.argmax(1), -1)
 
 
 def amounts_of(coco: dict, group: np.ndarray, groups: int) -> np.ndarray:
@@ -106,7 +150,11 @@ def amounts_of(coco: dict, group: np.ndarray, groups: int) -> np.ndarray:
 
 
 def split_groups(
-    positions: np.ndarray, amounts: np.ndarray, shares: np.ndarray, tolerance: float = TOLERANCE
+    positions: np.ndarray,
+    amounts: np.ndarray,
+    shares: np.ndarray,
+    settled: np.ndarray | None = None,
+    tolerance: float = TOLERANCE,
 ) -> np.ndarray:
     """Split groups by position, and correct shares that are far off.
 
@@ -114,13 +162,16 @@ def split_groups(
         positions: float [groups], from `position`.
         amounts: int [groups, 1 + classes], images and boxes of each class in each group.
         shares: float [splits], target share of each split, sum 1.
+        settled: int [groups], splits that stay as they are; -1 for groups that are drawn.
         tolerance: by which shares may be off.
 
     Returns:
         int [groups], index of a split.
     """
     splits = np.searchsorted(np.cumsum(shares)[:-1], positions, side="right")
-    while (move := _best_move(splits, positions, amounts, shares, tolerance)) is not None:
+    free = np.ones(len(splits), bool) if settled is None else settled < 0
+    splits = splits if settled is None else np.where(free, splits, settled)
+    while (move := _best_move(splits, free, positions, amounts, shares, tolerance)) is not None:
         group, split = move
         splits[group] = split
     return splits
@@ -128,12 +179,13 @@ def split_groups(
 
 def _best_move(
     splits: np.ndarray,
+    free: np.ndarray,
     positions: np.ndarray,
     amounts: np.ndarray,
     shares: np.ndarray,
     tolerance: float,
 ) -> tuple[int, int] | None:
-    """Find the group nearest to a boundary whose move to a new split lowers the error."""
+    """Find the free group nearest to a boundary whose move to a new split lowers the error."""
     totals = np.stack([amounts[splits == split].sum(0) for split in range(len(shares))])
     groups_with = (amounts > 0).sum(0)
     error = _share_error(totals, groups_with, shares, tolerance)
@@ -143,7 +195,8 @@ def _best_move(
     moves = []
     for split in np.flatnonzero(shares).tolist():
         distance = np.maximum(edges[split] - positions, positions - edges[split + 1])
-        for group in np.argsort(distance, kind="stable").tolist():
+        order = np.argsort(distance, kind="stable")
+        for group in order[free[order]].tolist():
             after = totals.copy()
             after[splits[group]] -= amounts[group]
             after[split] += amounts[group]

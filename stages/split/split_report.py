@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from stages.common.coco import counts_by
 from stages.common.groups import find_near_duplicates
 from stages.common.metrics import FEW_IMAGES, with_details
 from stages.common.params import Split
@@ -31,6 +32,7 @@ def build_report(
         "images": len(images),
         "boxes": len(coco["annotations"]),
         "groups": len(set(keys)),
+        "exports": _exports(coco, splits),
         "splits": _counts(coco, keys, splits),
         "left_out": [images[row]["file_name"] for row in np.flatnonzero(splits < 0)],
         **_near_duplicates(images, hashes, splits),
@@ -60,9 +62,19 @@ def _counts(coco: dict, keys: list[str], splits: np.ndarray) -> dict[str, dict]:
     return counts
 
 
+def _exports(coco: dict, splits: np.ndarray) -> dict[str, dict]:
+    """Count what each of several exports brings: images, boxes, and images of each split."""
+    counts = counts_by(coco, "export")
+    for name, own in counts.items():
+        held = np.array([image["export"] == name for image in coco["images"]])
+        for split, of_split in enumerate(SPLITS):
+            own[of_split] = int((held & (splits == split)).sum())
+    return counts
+
+
 def metrics_of(report: dict) -> dict:
     """Return the numbers of the report for metrics/data.json."""
-    shown = ("images", "boxes", "crossing")
+    shown = ("images", "boxes", "crossing", *(["exports"] if report["exports"] else []))
     splits = {
         n: with_details(s, "images", "boxes") for n, s in report["splits"].items() if s["images"]
     }

@@ -212,6 +212,12 @@ def data_lines(before: dict, after: dict) -> list[str]:
             for name in {**old, **new}
             if old.get(name, 0) != new.get(name, 0)
         ]
+    exports = [data.get("exports", {}) for data in (before, after)]
+    for name in sorted({*exports[0], *exports[1]}):
+        shown = [f"{e[name]['images']} images, {e[name]['boxes']} boxes" if name in e else "-"
+                 for e in exports]  # fmt: skip
+        if shown[0] != shown[1]:
+            lines.append(f"| export {as_markdown(name)} | {shown[0]} | {shown[1]} |")
     leaks = after["crossing"]["judged_images"]
     leak = f"{leaks} val or test images have a near duplicate in train: AP is too high."
     return [
