@@ -16,7 +16,7 @@ TORCH ?= auto
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help repro crossval learning-curve audit locked merged review bench sweep vs-benchmark-app test test-all lint lock clean
+.PHONY: help repro crossval learning-curve next audit locked merged review bench sweep vs-benchmark-app test test-all lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,10 @@ crossval: $(INSTALLED)  ## judge by all images instead of the val list: train FO
 learning-curve: $(INSTALLED)  ## forecast AP with twice the labelled images, by 20 trainings: learning_curve.md
 	@$(RUN) dvc repro ingest
 	@$(RUN) python -m tools.learning_curve learning_curve.md --folds $(FOLDS)
+
+next: $(INSTALLED) $(TOOLS)/.installed  ## choose frames of the pool to label next, with boxes drawn, for CVAT: data/next
+	@$(WITH_TOOLS) dvc repro evaluate
+	@$(WITH_TOOLS) python -m tools.next_frames data/next
 
 audit: $(INSTALLED)  ## show the data on one page, data/audit.html, before anything is trained
 	@$(RUN) dvc repro audit

@@ -148,7 +148,8 @@ def test_sampled_frames_have_boxes_and_come_in_the_order_of_their_groups():
     ],
 )
 def test_a_crop_stays_inside_the_frame(case, bbox, region):
-    assert crop_region(measure(dataset([(1, 0, bbox)]), (300, 500)), 0) == region
+    boxes = measure(dataset([(1, 0, bbox)]), (300, 500))
+    assert crop_region(boxes.xywh[0], boxes.frame_wh[0]) == region
 
 
 def test_boxes_are_drawn_where_they_are(tmp_path):

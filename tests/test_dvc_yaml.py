@@ -32,7 +32,7 @@ def commands(name: str) -> list[list[str]]:
 
 
 def scripts(name: str) -> list[str]:
-    """The scripts that a stage runs, by name: its own, except for those of a fold."""
+    """The scripts that a stage runs, by name: first its own, except for those of a fold."""
     return [words[2].removeprefix("stages.") for words in commands(name)]
 
 
@@ -44,7 +44,7 @@ def page(script: str) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stage_runs_the_script_of_its_name(name):
     assert all(words[:2] == ["python", "-m"] for words in commands(name))
-    assert name.startswith("fold_") or scripts(name) == [name.split("@")[0]]
+    assert name.startswith("fold_") or scripts(name)[0] == name.split("@")[0]
 
 
 @pytest.mark.parametrize("name", NAMES)

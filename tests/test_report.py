@@ -6,8 +6,9 @@ import pytest
 from conftest import operating_point
 
 from stages.common.files import write_json
+from stages.evaluation.matching import difference
 from stages.report.__main__ import print_summary, read_accuracy
-from stages.report.differences import difference, most_different
+from stages.report.differences import most_different
 from stages.report.figures import operating_point_svg, precision_recall_svg
 from stages.report.kernels import float_layers, read_kernels, shares
 from stages.report.recommendation import (

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stages import synthesize
+from stages.common.cvat import cvat_rectangle
 from stages.scenes.scene import draw_scene
 from tools.params_file import write_params
 
@@ -88,9 +89,8 @@ def test_zip_is_what_cvat_writes(tmp_path, monkeypatch):
     ]
 
 
-def test_plate_entries_are_what_cvat_writes():
-    plate = synthesize.Plate((10.004, 20.0, 60.123, 31.5), occluded=True)
-    (entry,) = synthesize.plate_entries([plate], image_id=4, first_id=7)
+def test_rectangles_are_what_cvat_writes():
+    entry = cvat_rectangle(7, 4, 1, (10.004, 20.0, 60.123, 31.5), occluded=True)
     assert json.dumps(entry) == json.dumps(
         {
             "id": 7,

@@ -2,6 +2,7 @@
 
 In:   data/dataset     images, annotations.json and report.json of `ingest`
       data/split       the splits, and in report.json the near duplicates
+      --suspects       suspects.json of `label_errors`
 Out:  data/audit.html   counts, plots, frames and suspicious boxes; works offline
 
 Run:  python -m stages.audit data/dataset data/split data/audit.html
@@ -22,11 +23,11 @@ from stages.common.params import load_params
 from stages.common.run import UserError, run_stage
 
 TEMPLATE = Path(__file__).parent / "page.html"
-NOTES = 100
+NOTES, SUSPECTS = 100, 60
 PLACES = ("category", "image", "annotation")
 
 
-def main(dataset: Path, split: Path, out: Path) -> None:
+def main(dataset: Path, split: Path, out: Path, *, suspects: Path | None = None) -> None:
     """Write the audit page of a data set."""
     params = load_params()
     coco = read_coco(dataset / "annotations.json", boxes_needed=True)
@@ -50,6 +51,7 @@ def main(dataset: Path, split: Path, out: Path) -> None:
         **thumbnails.sections(
             splits, split_report["near_duplicates"], found, params.audit.pictures
         ),
+        **suspect_labels(thumbnails, suspects),
         near_duplicate_pairs=split_report["near_duplicate_pairs"],
         suspicious=suspicious,
         notes=notes_of(read_json(dataset / "report.json")),
@@ -58,6 +60,13 @@ def main(dataset: Path, split: Path, out: Path) -> None:
     print("{images} images, {boxes} boxes".format(**counts), end=": ")
     print(f"{small} under {MIN_SIDE_PX} px at the input, {suspicious} to check")
     print(f"Look at it: {out}")
+
+
+def suspect_labels(thumbnails: Thumbnails, path: Path | None) -> dict:
+    """Return the section of the page about suspects.json, where it is given."""
+    found = read_json(path) if path else None
+    shown = [thumbnails.suspect(one) for one in (found or [])[:SUSPECTS]]
+    return {"judged": bool(path), "suspects": shown, "suspected": found and len(found)}
 
 
 def read_split_report(path: Path, coco: dict) -> dict:

@@ -96,7 +96,7 @@ class Thumbnails:
         """Show a box and its surroundings, enlarged where it is small."""
         boxes = self.boxes
         name = self.images[boxes.images[row]]["file_name"]
-        x0, y0, x1, y1 = crop_region(boxes, row)
+        x0, y0, x1, y1 = crop_region(boxes.xywh[row], boxes.frame_wh[row])
         scale = CROP_PX / max(x1 - x0, y1 - y0)
         small = resize(read_image(self.images_dir / name)[y0:y1, x0:x1], scale)
         self.draw(small, row, (x0, y0), scale, "", rim=True)
@@ -109,6 +109,29 @@ class Thumbnails:
             "lines": [size, name, f"annotation {boxes.ids[row]}"],
             "reasons": reasons or [],
         }
+
+    def suspect(self, one: dict) -> dict:
+        """Show an entry of suspects.json: all labels there, and in white what was found instead."""
+        row = next(n for n, im in enumerate(self.images) if im["id"] == one["image_id"])
+        image, found = self.images[row], one["found"]
+        image_bgr = read_image(self.images_dir / image["file_name"])
+        around_xywh = around(one["bbox"], found["bbox"] if found else one["bbox"])
+        x0, y0, x1, y1 = crop_region(around_xywh, np.array(image_bgr.shape[1::-1]))
+        scale = CROP_PX / max(x1 - x0, y1 - y0)
+        small = resize(image_bgr[y0:y1, x0:x1], scale)
+        for label in np.flatnonzero(self.boxes.images == row):
+            self.draw(small, label, (x0, y0), scale, "")
+        lines = [f"suspicion {one['suspicion']:.2f}", image["file_name"]]
+        if found:
+            start = np.array(found["bbox"][:2]) - (x0, y0)
+            box_xyxy = np.concatenate([start, start + found["bbox"][2:]])[None] * scale
+            draw_boxes(small, box_xyxy, [""], WHITE_BGR)
+            label = self.labels[found["category_id"] - 1]
+            lines.insert(1, f"found: {label}, confidence {found['score']:.2f}")
+        if one["annotation"] is not None:
+            lines.append(f"annotation {one['annotation']}")
+        title = f"{one['kind']}: {self.labels[one['category_id'] - 1]}"
+        return {"image": jpeg_uri(small), "title": title, "lines": lines, "reasons": []}
 
     def draw(
         self,
@@ -140,10 +163,16 @@ def resize(image_bgr: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(image_bgr, size_wh, interpolation=method)
 
 
-def crop_region(boxes: Boxes, row: int) -> tuple[int, int, int, int]:
+def around(*boxes_xywh: list[float]) -> list[float]:
+    """Return the box, x, y, width and height, around boxes."""
+    starts, sizes = np.array(boxes_xywh)[:, :2], np.array(boxes_xywh)[:, 2:]
+    start, end = starts.min(0), (starts + sizes).max(0)
+    return [*start, *(end - start)]
+
+
+def crop_region(box_xywh: np.ndarray, frame_wh: np.ndarray) -> tuple[int, int, int, int]:
     """Return a square around a box, moved inside the frame: x0, y0, x1, y1 in pixels."""
-    x, y, width, height = boxes.xywh[row]
-    frame_wh = boxes.frame_wh[row]
+    x, y, width, height = box_xywh
     size = np.minimum(round(max(CONTEXT * max(width, height), LEAST_CROP_PX)), frame_wh)
     start = np.clip(np.round([x + width / 2, y + height / 2] - size / 2), 0, frame_wh - size)
     return tuple(int(value) for value in (*start, *(start + size)))

@@ -122,6 +122,11 @@ class Split(Section):
         return self
 
 
+class Next(Section):
+    frames: AtLeastOne
+    random: Probability
+
+
 class Model(Section):
     name: Literal[tuple(ARCHITECTURES)]
     depth: Positive | None
@@ -249,6 +254,7 @@ class Params(Section):
     split: Split
     pool: Pool
     audit: Audit
+    next: Next
     model: Model
     train: Train
     pretrain: Pretrain

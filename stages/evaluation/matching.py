@@ -43,6 +43,22 @@ def match(rows: list[dict], others: list[dict]) -> list[tuple[int | None, float]
     return found
 
 
+def difference(rows_a: list[dict], rows_b: list[dict]) -> float:
+    """Sum up how much two lists of detections of one image differ.
+
+    A box that only one of them has adds its score; a box that both have adds the difference of
+    its scores and 1 - IoU.
+    """
+    total, only_b = 0.0, set(range(len(rows_b)))
+    for row, (index, iou) in zip(rows_a, match(rows_a, rows_b), strict=True):
+        if index is None:
+            total += row["score"]
+        else:
+            total += abs(row["score"] - rows_b[index]["score"]) + 1 - iou
+            only_b.remove(index)
+    return total + sum(rows_b[index]["score"] for index in only_b)
+
+
 def by_image(rows: list[dict], confidences: list[float] | None = None) -> dict[int, list[dict]]:
     """Group rows by image id, in their order, without detections below that of their class."""
     grouped = defaultdict(list)

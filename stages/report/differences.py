@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.evaluation.matching import by_image, corners, match
+from stages.evaluation.matching import by_image, corners, difference
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,3 @@ def most_different(
         found = tuple((corners(rows), np.array([r["score"] for r in rows])) for rows in (a, b))
         frames.append(Frame(image, corners(truth[image["id"]]), found, difference(a, b)))
     return sorted(frames, key=lambda frame: (-frame.difference, frame.image["id"]))[:count]
-
-
-def difference(rows_a: list[dict], rows_b: list[dict]) -> float:
-    """Sum up how much two variants differ on one image.
-
-    A box that only one of them found adds its score; a box that both found adds the difference of
-    its scores and 1 - IoU.
-    """
-    total, only_b = 0.0, set(range(len(rows_b)))
-    for row, (index, iou) in zip(rows_a, match(rows_a, rows_b), strict=True):
-        if index is None:
-            total += row["score"]
-        else:
-            total += abs(row["score"] - rows_b[index]["score"]) + 1 - iou
-            only_b.remove(index)
-    return total + sum(rows_b[index]["score"] for index in only_b)
