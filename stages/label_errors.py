@@ -15,6 +15,7 @@ once more, with the suspects on top.
 Run:  python -m stages.label_errors data/out_of_fold.json data/label_errors
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,8 @@ FORGOTTEN, MISPLACED = "forgotten", "misplaced"
 NOTHING, OTHER_LABEL = "around nothing", "other label"
 # Boxes that share less show different things.
 APART_IOU = 0.1
+# `ingest` adds .png to the name of an image that it has rotated upright.
+ROTATED = re.compile(r"\.(jpe?g|jpe|jfif|mpo|png|bmp|dib|webp|tiff?)\.png$", re.IGNORECASE)
 # What is at least as suspicious as this is listed; in docs/loop.md is what it finds.
 LEAST = {FORGOTTEN: 0.3, MISPLACED: 0.3, NOTHING: 0.8, OTHER_LABEL: 0.3}
 
@@ -131,9 +134,8 @@ def write_imports(folder: Path, coco: dict, suspects: list[dict]) -> None:
 def name_in_task(image: dict) -> str:
     """Return the name that an image has in CVAT, from that in the data set."""
     folders = [part for part in (image["export"], image["subset"]) if part]
-    path = PurePosixPath(image["file_name"]).relative_to("/".join(folders))
-    # `ingest` has added .png to what it rotated upright.
-    return str(path.with_suffix("") if len(path.suffixes) > 1 and path.suffix == ".png" else path)
+    name = str(PurePosixPath(image["file_name"]).relative_to("/".join(folders)))
+    return name.removesuffix(".png") if ROTATED.search(name) else name
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def elsewhere(box_wh: list, others: list, size_wh: tuple, rng: np.random.Generat
 
 
 def iou(a_xywh: list, b_xywh: list) -> float:
-    a, b = (np.array([[x, y, x + w, y + h]]) for x, y, w, h in (a_xywh, b_xywh))
+    a, b = (np.array([[x, y, x + w, y + h]], float) for x, y, w, h in (a_xywh, b_xywh))
     return float(iou_matrix(a, b)[0, 0])
 
 

@@ -31,6 +31,7 @@ from tools.next_frames.ranking import choose, disagreement
 
 DATASET, POOL = Path("data/dataset/annotations.json"), Path("data/pool")
 TEMPLATE = Path(__file__).parent / "page.html"
+WRITTEN = {"pictures", "next.zip", "index.html", "frames.json"}
 TOLD = """\
 1. In CVAT, create a task with the labels {labels}; select all files of {out}/pictures.
 2. In the task: Actions, Upload annotations, format COCO 1.0, file {out}/next.zip.
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
     try:
+        check_target(out)
         params = load_params()
         pool, found, images, reasons = chosen_frames(params)
         write(out, pool, found, images, reasons)
@@ -53,6 +55,18 @@ def main() -> None:
     drawn = sum(len(found[image["id"]]) for image in images)
     print(f"{out}: {len(images)} of {len(pool['images'])} frames, with {drawn} boxes drawn")
     print(TOLD.format(out=out, labels=", ".join(labels_of(pool)), put=where_to_put(params)))
+
+
+def check_target(out: Path) -> None:
+    """Check that nothing is replaced that was not written here.
+
+    Raises:
+        UserError: OUT is a file, or holds other files.
+    """
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UserError(f"{out} is a file or a link; name a folder")
+    if others := sorted({path.name for path in out.glob("*")} - WRITTEN):
+        raise UserError(f"{out} holds {others[0]!r} too, which would be lost; move it elsewhere")
 
 
 def chosen_frames(params: Params) -> tuple[dict, dict[int, list[dict]], list[dict], list[str]]:
