@@ -38,7 +38,8 @@ def main() -> None:
     print(
         f"{arguments.out}: {len(frames)} frames, {true} boxes; {drawn} had been drawn, {right} of"
     )
-    print(f"them right as they were: {right / max(true, 1):.0%} of the boxes needed no hand")
+    print(f"{arguments.out}: {len(frames)} frames with {true} boxes; {drawn} had been drawn, and")
+    print(f"{right} of them were right: {right / max(true, 1):.0%} of the boxes needed no hand")
 
 
 def boxes_of_frames(frames: list[dict], truth: dict) -> list[list[dict]]:
