@@ -180,7 +180,7 @@ def canvas_bgr(tiny_dataset) -> np.ndarray:
 
 
 def operating_point(confidence: float, per_class: dict[str, float]) -> dict:
-    """What the stage of this name writes, without details, with confidences by label."""
+    """The output of the stage of this name, without details, with confidences by label."""
     figures = {"precision": 0.95, "recall": 0.92, "F1": 0.935, "false_alarms_per_1000": 0.0}
     return {
         "confidence": confidence, **figures, "boxes": 80, "images": 60, "chosen_by": "best F1",

@@ -138,7 +138,7 @@ def auto_annotate(server: Server, model: Path, *options: str, home: Path) -> str
 
 
 def expected(model: Path, pictures: list[Path], confidence: float | None) -> set:
-    """What the detector finds: frame, label of the task, corners rounded to 0.01 px."""
+    """The boxes that the detector finds: frame, label of the task, corners rounded to 0.01 px."""
     with Detector(model, confidence) as detector:
         found = [detector(read_image(path)) for path in pictures]
     return {

@@ -1,4 +1,4 @@
-"""What tells one machine from another, and what stays the same on it."""
+"""Facts that tell one machine from another, and stay the same on it."""
 
 import json
 

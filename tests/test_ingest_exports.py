@@ -175,3 +175,21 @@ def test_the_result_does_not_depend_on_the_kind_of_export(tmp_path):
     for name in ("annotations.json", "report.json"):
         texts = [(tmp_path / out / name).read_text() for out in ("first", "second")]
         assert texts[0] == texts[1]
+
+
+def test_a_project_with_several_tasks_of_equal_file_names(tmp_path):
+    """CVAT adds a number to the frames of the second task, and writes a JSON for each subset."""
+    names = ["frame_000000.jpg", "frame_000000_1.jpg", "frame_000001.jpg"]
+    files = {}
+    for seed, subset in enumerate(("Train", "Validation")):
+        coco = plain()
+        for entry, name in zip(coco["images"], names, strict=True):
+            entry["file_name"] = name
+        files[f"annotations/instances_{subset}.json"] = coco
+        for number, name in enumerate(names):
+            files[f"images/{subset}/{name}"] = encoded(10 * seed + number)
+    coco, report = ingested(tmp_path, {"project.zip": files, "task.zip": export(5)})
+    assert report["exports"]["project"] == {"images": 6, "boxes": 8}
+    assert report["subsets"]["Train"] == {"images": 3, "boxes": 4}
+    assert {image["group"] for image in coco["images"][:3]} == {"project/Train/frame_#"}
+    assert len({image["sha256"] for image in coco["images"]}) == 9

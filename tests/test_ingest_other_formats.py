@@ -1,4 +1,4 @@
-"""What was given instead of a COCO export is named, with the way to the right one."""
+"""Other formats than COCO are named, with the way to the right one."""
 
 import io
 import tarfile

@@ -135,7 +135,7 @@ def installed(folder: Path) -> set[str]:
 
 @pytest.mark.slow
 def test_an_installation_that_was_cut_short_goes_on_where_it_stopped(base, tmp_path):
-    """What is installed is asked for no more; what was killed half-way is installed anew."""
+    """Nothing that is installed is asked for again; a package killed half-way is installed anew."""
     folder = tmp_path / "project"
     shutil.copytree(base[0], folder, symlinks=True)
     install = folder / "requirements/install.py"

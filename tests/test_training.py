@@ -230,7 +230,7 @@ def test_weights_that_a_killed_run_ends_with_are_those_of_an_undisturbed_one(
 
 
 def written_ns(resume) -> list[int]:
-    """When the checkpoint of a folder was written, nothing before there is one."""
+    """The times of the checkpoint of a folder: none before there is one."""
     return [path.stat().st_mtime_ns for path in resume.glob("*.ckpt")]
 
 

@@ -160,7 +160,7 @@ class Study:
 
 @dataclass
 class Run:
-    """What one draw gave.
+    """The result of one draw.
 
     Attributes:
         ap: AP points on the judging images, at first and after each step.

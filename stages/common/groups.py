@@ -1,4 +1,4 @@
-"""Which images belong together: near duplicates, and groups that stay in one split."""
+"""Images that belong together: near duplicates, and groups that stay in one split."""
 
 import re
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""What a variant lost against another one, in AP points."""
+"""The AP that a variant lost against another one, in AP points."""
 
 REFERENCE, FLOAT, INT8 = "torch", ("onnx", "ir"), "int8"
 VARIANTS = (REFERENCE, *FLOAT, INT8)

@@ -1,4 +1,4 @@
-"""How often a variant answers otherwise than PyTorch, on frames without labels.
+"""The share of frames without labels in which a variant answers otherwise than PyTorch.
 
 PyTorch's detections stand for the truth: those that the deployed model would report.
 """

@@ -42,7 +42,7 @@ class Architecture(Section):
 
 
 class Facts(Section):
-    """What a file of weights holds beside them."""
+    """The content of a weights file beside the weights."""
 
     architecture: Architecture
     labels: Annotated[list[str], Field(min_length=1)]

@@ -1,4 +1,4 @@
-"""What several models, or one model in several ways, find in frames without labels."""
+"""Detections of several models, or of one model in several ways, in frames without labels."""
 
 from pathlib import Path
 

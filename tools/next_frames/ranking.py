@@ -1,4 +1,4 @@
-"""Which frames are worth labelling next."""
+"""Choose the frames that are worth labelling next."""
 
 import numpy as np
 

@@ -17,7 +17,7 @@ SURELY_EQUAL = f"equal within {EQUAL}"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a commit knows of its accuracy: from the cross-validation, or from the val images.
+    """The accuracy of a commit with its uncertainty, from the cross-validation or the val images.
 
     Attributes:
         accuracy: by variant AP, AP50, AP_interval and resampled, see `evaluate` and `crossval`.
