@@ -73,7 +73,9 @@ def test_from_the_first_detector_to_the_second(tmp_path):
     # What was labelled is not offered again.
     assert len(read_json(folder / "data/pool/annotations.json")["images"]) == 7
     repository.run("make", "review", "BASE=HEAD")
-    assert "| export second | - | 5 images, " in (folder / "review.md").read_text()
+    page = (folder / "review.md").read_text()
+    assert "| export second | - | 5 images, " in page
+    assert re.search(r"judged on the \d images that both commits judge, in pairs", page)
 
 
 def test_labour_is_counted_by_boxes_that_were_right():

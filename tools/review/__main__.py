@@ -28,6 +28,7 @@ from stages.common.run import UserError
 from stages.evaluation.matching import by_image
 from stages.report.table import NAMES, measured_on
 from tools.review.accuracy import EQUAL, Evidence, ap_change, from_folds, from_val, power
+from tools.review.common_images import on_common_images
 from tools.review.frames import SHOWN, changed_images, write_picture
 from tools.review.verdicts import BETWEEN_RUNS, WHY_INCOMPARABLE, Row, rows, why_incomparable
 
@@ -47,6 +48,7 @@ def main() -> None:
     try:
         before, after = figures(arguments.base), figures(None)
         both = evidence(before, after)
+        both = on_common_images(arguments.base, *both) or both
         write_text(arguments.out, review(arguments.base, before, after, both, arguments.out))
         print(arguments.out)
         check_losses(*both, arguments.max_drop)
