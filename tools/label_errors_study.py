@@ -11,12 +11,9 @@ errors, for one twice as long, and for all that is listed.
 FOLDER keeps the models; a training that is there is not repeated.
 """
 
-import argparse
 import re
-from pathlib import Path
 
 import numpy as np
-import yaml
 
 from stages.common.coco import read_coco
 from stages.common.files import read_json, write_json
@@ -31,7 +28,8 @@ from stages.label_errors import (
     OTHER_LABEL,
     find_suspects,
 )
-from tools.params_file import ROOT, run_stage, write_params
+from tools.params_file import run_stage, write_params
+from tools.study import Study, parser_of
 
 FOLDS = 5
 # IoU of a moved box with the true one.
@@ -40,40 +38,36 @@ MOVED_IOU = (0.3, 0.6)
 
 def main() -> None:
     """Plant label errors, and tell how many of them are found."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.label_errors_study", description=main.__doc__
-    )
-    parser.add_argument("export", type=Path)
-    parser.add_argument("folder", type=Path)
+    parser = parser_of("label_errors_study", main.__doc__)
     parser.add_argument("--other", required=True, metavar="PATTERN")
     parser.add_argument("--share", type=float, default=0.1)
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="settings")
     arguments = parser.parse_args()
-    settings = dict(setting.split("=", 1) for setting in arguments.settings)
-    changes = {key: yaml.safe_load(value) for key, value in settings.items()}
-    folder = arguments.folder.resolve()
-    prepare(folder, arguments.export.resolve(), arguments.other, arguments.share, changes)
-    vals = [read_coco(folder / f"lists/{fold}/val.json") for fold in range(FOLDS)]
-    rows = [row for fold in range(FOLDS) for row in out_of_fold(folder, fold)]
+    study = Study(arguments)
+    planted = prepare(study, arguments.other, arguments.share)
+    vals = [read_coco(study.folder / f"lists/{fold}/val.json") for fold in range(FOLDS)]
+    rows = []
+    for fold, val in enumerate(vals):
+        out, train = study.folder / str(fold), study.folder / f"lists/{fold}/train.json"
+        study.train(out, read_coco(train), val)
+        rows += read_json(out / "judged.json")
     suspects = find_suspects(pooled(vals), rows, least=dict.fromkeys(LEAST, 0.0))
-    print_table(suspects, read_json(folder / "planted.json"))
+    print_table(suspects, planted)
 
 
-def prepare(folder: Path, export: Path, other: str, share: float, changes: dict) -> None:
-    """Ingest the export, plant errors in it, and split it into folds."""
-    if (folder / "lists").exists():
-        return
-    write_params(folder, {**changes, "data.export": str(export), "crossval.folds": [*range(FOLDS)]})
-    run_stage(folder, "ingest", "dataset")
-    coco = read_coco(folder / "dataset/annotations.json")
-    coco["categories"] = [{"id": 1, "name": "one"}, {"id": 2, "name": "other"}]
-    of_other = {im["id"] for im in coco["images"] if re.search(other, im["file_name"])}
-    for box in coco["annotations"]:
-        box["category_id"] = 2 if box["image_id"] in of_other else 1
-    coco, planted = plant(coco, share, np.random.default_rng(0))
-    write_json(folder / "planted.json", planted)
-    write_json(folder / "dataset/annotations.json", coco)
-    run_stage(folder, "split", "dataset/annotations.json", "split", "lists", "data.json")
+def prepare(study: Study, other: str, share: float) -> dict[str, list]:
+    """Give the data set two labels, plant errors in it, and split it into folds, once."""
+    folder = study.folder
+    if not (folder / "lists").exists():
+        coco = {**study.coco, "categories": [{"id": 1, "name": "one"}, {"id": 2, "name": "other"}]}
+        of_other = {im["id"] for im in coco["images"] if re.search(other, im["file_name"])}
+        for box in coco["annotations"]:
+            box["category_id"] = 2 if box["image_id"] in of_other else 1
+        coco, planted = plant(coco, share, np.random.default_rng(0))
+        write_json(folder / "planted.json", planted)
+        write_json(folder / "planted/annotations.json", coco)
+        write_params(folder / "planted", {**study.changes, "crossval.folds": [*range(FOLDS)]})
+        run_stage(folder / "planted", "split", "annotations.json", "split", "../lists", "data.json")
+    return read_json(folder / "planted.json")
 
 
 def plant(coco: dict, share: float, rng: np.random.Generator) -> tuple[dict, dict[str, list]]:
@@ -134,17 +128,6 @@ def elsewhere(box_wh: list, others: list, size_wh: tuple, rng: np.random.Generat
 def iou(a_xywh: list, b_xywh: list) -> float:
     a, b = (np.array([[x, y, x + w, y + h]], float) for x, y, w, h in (a_xywh, b_xywh))
     return float(iou_matrix(a, b)[0, 0])
-
-
-def out_of_fold(folder: Path, fold: int) -> list[dict]:
-    """Train without a fold, and return what is found in it."""
-    out, lists, dataset = folder / str(fold), folder / f"lists/{fold}", folder / "dataset"
-    if not (out / "found.json").exists():
-        run_stage(folder, "train", lists / "train.json", dataset, ROOT / "models/pretrained.pth",
-                  out / "yolox.pth")  # fmt: skip
-        run_stage(folder, "evaluate", out / "yolox.pth", lists / "val.json", dataset,
-                  out / "accuracy.json", out / "curve.csv", out / "found.json")  # fmt: skip
-    return read_json(out / "found.json")
 
 
 def hits(suspects: list[dict], errors: list[dict]) -> list[bool]:

@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile
 
+import numpy as np
+
 from stages.common.coco import labels_of, read_coco
 from stages.common.cvat import add_json, add_member, cvat_categories, cvat_image, cvat_rectangle
 from stages.common.files import atomic_path, read_json
@@ -72,12 +74,18 @@ def write_export(
 
 def counts(frames: list[dict], boxes: list[list[dict]]) -> tuple[int, int, int]:
     """Count the boxes that were drawn, the true ones, and those drawn that were right."""
-    right = 0
-    for frame, own in zip(frames, boxes, strict=True):
-        if frame["boxes"] and own:
-            overlaps = iou_matrix(corners(own), corners(frame["boxes"]))
-            right += int((overlaps >= RIGHT_IOU).any(axis=1).sum())
+    right = sum(
+        count_right(corners(own), corners(frame["boxes"]))
+        for frame, own in zip(frames, boxes, strict=True)
+    )
     return sum(len(f["boxes"]) for f in frames), sum(map(len, boxes)), right
+
+
+def count_right(true_xyxy: np.ndarray, drawn_xyxy: np.ndarray) -> int:
+    """Count the true boxes [n, 4] that one of the drawn [m, 4] fits, so that a person leaves it."""
+    if not len(true_xyxy) or not len(drawn_xyxy):
+        return 0
+    return int((iou_matrix(true_xyxy, drawn_xyxy) >= RIGHT_IOU).any(axis=1).sum())
 
 
 if __name__ == "__main__":
