@@ -35,7 +35,7 @@ APART_IOU = 0.1
 # `ingest` adds .png to the name of an image that it has rotated upright.
 ROTATED = re.compile(r"\.(jpe?g|jpe|jfif|mpo|png|bmp|dib|webp|tiff?)\.png$", re.IGNORECASE)
 # What is at least as suspicious as this is listed; in docs/loop.md is what it finds.
-LEAST = {FORGOTTEN: 0.3, MISPLACED: 0.3, NOTHING: 0.8, OTHER_LABEL: 0.3}
+LEAST = {FORGOTTEN: 0.3, MISPLACED: 0.2, NOTHING: 0.8, OTHER_LABEL: 0.3}
 
 
 def main(out_of_fold: Path, out: Path) -> None:
@@ -83,25 +83,37 @@ def suspects_of(labels: list[dict], rows: list[dict]) -> Iterator[dict]:
     same = np.equal.outer(
         [label["category_id"] for label in labels], [row["category_id"] for row in rows]
     ).reshape(overlaps.shape)
-    for index in np.flatnonzero((overlaps < APART_IOU).all(axis=0)):
-        yield suspect(FORGOTTEN, scores[index], rows[index], rows[index])
+    alone = (overlaps < APART_IOU).all(axis=0)
+    for row in surest([rows[index] for index in np.flatnonzero(alone)]):
+        yield suspect(FORGOTTEN, row["score"], row, row, None)
     for number, label in enumerate(labels):
-        near = overlaps[number] >= APART_IOU
-        yield suspect(NOTHING, 1 - max(scores[near], default=0), label, None)
+        near, own_id = overlaps[number] >= APART_IOU, label["id"]
+        yield suspect(NOTHING, 1 - max(scores[near], default=0), label, None, own_id)
         own, fits = near & same[number], overlaps[number] >= SAME_BOX_IOU
         # Of the detections around it, the one that is surest says where the box should be.
         if own.any():
             best = int(np.where(own, scores, -1).argmax())
             if overlaps[:, best].argmax() == number:
                 shift = scores[best] * (1 - overlaps[number, best])
-                yield suspect(MISPLACED, shift, label, rows[best])
+                yield suspect(MISPLACED, shift, label, rows[best], own_id)
         if (others := fits & ~same[number]).any():
             best = int(np.where(others, scores, -1).argmax())
             agreed = max(scores[fits & same[number]], default=0)
-            yield suspect(OTHER_LABEL, scores[best] - agreed, label, rows[best])
+            yield suspect(OTHER_LABEL, scores[best] - agreed, label, rows[best], own_id)
 
 
-def suspect(kind: str, suspicion: float, box: dict, found: dict | None) -> dict:
+def surest(rows: list[dict]) -> list[dict]:
+    """Return the surest of the detections that show one object, whatever their labels."""
+    kept: list[dict] = []
+    for row in sorted(rows, key=lambda row: -row["score"]):
+        if (iou_matrix(corners(kept), corners([row])) < SAME_BOX_IOU).all():
+            kept.append(row)
+    return kept
+
+
+def suspect(
+    kind: str, suspicion: float, box: dict, found: dict | None, annotation: int | None
+) -> dict:
     """Return an entry of suspects.json without the name of its image."""
     shown = ("bbox", "category_id", "score")
     return {
@@ -111,7 +123,7 @@ def suspect(kind: str, suspicion: float, box: dict, found: dict | None) -> dict:
         "bbox": [round(value, 2) for value in box["bbox"]],
         "category_id": box["category_id"],
         "found": {key: found[key] for key in shown} if found else None,
-        "annotation": box.get("id"),
+        "annotation": annotation,
     }
 
 

@@ -43,7 +43,8 @@ def coco_of(labels: list[tuple], images: list[dict] | None = None) -> dict:
 
 def found(*rows: tuple, image_id: int = 1) -> list[dict]:
     return [
-        {"image_id": image_id, "category_id": c, "bbox": bbox, "score": s} for s, c, bbox in rows
+        {"image_id": image_id, "category_id": c, "bbox": bbox, "score": s, "id": 900}
+        for s, c, bbox in rows
     ]
 
 
@@ -52,6 +53,9 @@ CASES = {
     "all agree": ([(1, 1, BOX)], [(0.9, 1, BOX)], []),
     "nothing anywhere": ([], [], []),
     "forgotten": ([(1, 1, BOX)], [(0.9, 1, BOX), (0.8, 2, FAR)], [(FORGOTTEN, 0.8, None)]),
+    "forgotten, found under two labels": (
+        [(1, 1, BOX)], [(0.9, 1, BOX), (0.8, 2, FAR), (0.7, 1, FAR)], [(FORGOTTEN, 0.8, None)],
+    ),
     "in an image without labels": ([], [(0.8, 2, FAR)], [(FORGOTTEN, 0.8, None)]),
     "too unsure": ([(1, 1, BOX)], [(0.9, 1, BOX), (0.02, 2, FAR)], []),
     "around nothing": ([(1, 1, BOX), (1, 1, FAR)], [(0.9, 1, BOX)], [(NOTHING, 1.0, 51)]),
