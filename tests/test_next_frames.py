@@ -233,6 +233,10 @@ def without_frames(project: Path) -> None:
 REFUSED = {
     "no frames": (without_frames, "data/pool holds no frames: name a folder, a zip or a video"),
     "no run": (lambda project: (project / "data/pool/annotations.json").unlink(), "annotations"),
+    "no detections": (
+        lambda project: (project / "data/detections/pool_torch.json").unlink(),
+        "pool_torch.json",
+    ),
     "no model": (lambda project: (project / "models").unlink(), "models/ir does not exist"),
     "a file in its place": (
         lambda project: (project / "data/next").write_text("x"),

@@ -26,7 +26,7 @@ from stages.common.run import UserError
 from stages.evaluation.html import jpeg_uri
 from stages.evaluation.matching import by_image, corners
 from stages.report.figures import view
-from tools.next_frames.answers import answers
+from tools.next_frames.answers import DETECTIONS, other_answers
 from tools.next_frames.ranking import choose, disagreement
 
 DATASET, POOL = Path("data/dataset/annotations.json"), Path("data/pool")
@@ -85,16 +85,18 @@ def chosen_frames(params: Params) -> tuple[dict, dict[int, list[dict]], list[dic
             f"{POOL} holds no frames: name a folder, a zip or a video of frames without labels by "
             f"data.pool, which is {params.data.pool!r}, and run `dvc repro`"
         )
-    labels = labels_of(pool)
-    every = answers(pool, POOL / "images", params)
-    scores = disagreement(pool["images"], every, len(labels))
+    labels, images = labels_of(pool), pool["images"]
+    plain = read_json(DETECTIONS / "pool_torch.json")
     drawn = round(params.next.frames * params.next.random)
-    rows = choose(pool["images"], known, scores, params.next.frames, drawn, seed=len(known))
+    scores = np.zeros(len(images))
+    if drawn < params.next.frames:
+        others = other_answers(pool, POOL / "images", params)
+        scores = disagreement(images, [plain, *others], len(labels))
+    rows = choose(images, known, scores, params.next.frames, drawn, seed=len(known))
     point = confidences(read_metrics(Path("metrics/operating_point.json")), labels)
     reasons = ["drawn at random"] * min(drawn, len(rows))
     reasons += [f"disagreement {scores[row]:.2f}" for row in rows[len(reasons) :]]
-    found = by_image(every[0], point)
-    return pool, found, [pool["images"][row] for row in rows], reasons
+    return pool, by_image(plain, point), [images[row] for row in rows], reasons
 
 
 def write(

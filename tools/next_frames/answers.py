@@ -16,15 +16,15 @@ from stages.evaluate import detect, open_backend
 DETECTIONS, MODELS = Path("data/detections"), Path("models")
 
 
-def answers(pool: dict, images_dir: Path, params: Params) -> list[list[dict]]:
-    """Return what PyTorch, INT8, the IR in a mirror, and the IRs of all folds find in the pool.
+def other_answers(pool: dict, images_dir: Path, params: Params) -> list[list[dict]]:
+    """Return what INT8, the IR in a mirror, and the IRs of all folds find in the pool.
 
     The models of the folds answer where there is a cross-validation.
 
     Returns:
-        Rows of COCO result files, those of PyTorch first.
+        Rows of COCO result files.
     """
-    found = [read_json(DETECTIONS / f"pool_{key}.json") for key in ("torch", "int8")]
+    found = [read_json(DETECTIONS / "pool_int8.json")]
     mirrored = open_backend(MODELS / "ir", None)
     found.append(detect_mirrored(mirrored, pool, images_dir, params.evaluate))
     for fold in params.crossval.folds:
