@@ -141,7 +141,7 @@ def test_where_accuracy_comes_from(tmp_path, folds, trained_on, said):
 
 def test_the_exports_are_named_where_there_are_several():
     week = {"images": 40, "boxes": 60, "train": 30, "val": 10, "test": 0}
-    assert exports_read({}) == []
+    assert exports_read({}) == exports_read({"exports": {"a": week}}) == []
     (said,) = exports_read({"exports": {"a": week, "b": {**week, "boxes": 61}}})
     assert said == (
         "The data come from 2 exports: a (40 images, 60 boxes, 10 of the images in val), "

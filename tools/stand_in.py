@@ -9,6 +9,7 @@ is the labour that they saved. docs/loop.md is told with it.
 
 import argparse
 import tempfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile
 
@@ -32,14 +33,12 @@ def main() -> None:
     arguments = parser.parse_args()
     frames = read_json(arguments.next / "frames.json")
     with tempfile.TemporaryDirectory() as scratch:
-        ingest(arguments.export, Path(scratch, "truth"))
+        with redirect_stdout(None), redirect_stderr(None):
+            ingest(arguments.export, Path(scratch, "truth"))
         truth = read_coco(Path(scratch, "truth/annotations.json"))
     boxes = boxes_of_frames(frames, truth)
     write_export(arguments.out, arguments.next / "pictures", frames, boxes, truth)
     drawn, true, right = counts(frames, boxes)
-    print(
-        f"{arguments.out}: {len(frames)} frames, {true} boxes; {drawn} had been drawn, {right} of"
-    )
     print(f"{arguments.out}: {len(frames)} frames with {true} boxes; {drawn} had been drawn, and")
     print(f"{right} of them were right: {right / max(true, 1):.0%} of the boxes needed no hand")
 

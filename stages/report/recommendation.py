@@ -140,7 +140,8 @@ def exports_read(data: dict) -> list[str]:
         f"{name} ({own['images']} images, {own['boxes']} boxes, {own['val']} of the images in val)"
         for name, own in data.get("exports", {}).items()
     ]
-    return [f"The data come from {len(counts)} exports: {', '.join(counts)}."] if counts else []
+    several = len(counts) > 1
+    return [f"The data come from {len(counts)} exports: {', '.join(counts)}."] if several else []
 
 
 def missing_labels(data: dict) -> list[str]:
