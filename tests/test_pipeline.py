@@ -20,6 +20,7 @@ from moto.server import ThreadedMotoServer
 from test_docs import DOCS, blocks
 
 from detector import Detector
+from stages.common.files import read_json
 from stages.common.metrics import read_metrics
 
 TINY = {
@@ -378,8 +379,13 @@ def test_a_cross_validation_judges_every_image(repository):
     # The confidence is chosen on all images now, and every model carries it.
     of_models = {"operating_point", "export", "ir", "quantize", "benchmark"}
     of_models |= {f"evaluate@{variant}" for variant in ("onnx", "ir", "int8")}
-    after = {"split", "crossval", "compare", "report", "gate"}
+    after = {"split", "crossval", "label_errors", "compare", "report", "gate"}
     assert ran - {"host"} == of_folds | of_models | after
+    assert isinstance(read_json(repository.folder / "data/label_errors/suspects.json"), list)
+    assert (
+        "Labels that the models disagree with"
+        in (repository.folder / "data/label_errors/audit.html").read_text()
+    )
     assert repository.json("metrics/operating_point.json")["judged_on"].startswith("images, each")
     counts = repository.json("metrics/data.json")
     found = repository.json("metrics/crossval.json")
