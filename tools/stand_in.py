@@ -8,6 +8,7 @@ is the labour that they saved. docs/loop.md is told with it.
 """
 
 import argparse
+import io
 import tempfile
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path, PurePosixPath
@@ -33,7 +34,8 @@ def main() -> None:
     arguments = parser.parse_args()
     frames = read_json(arguments.next / "frames.json")
     with tempfile.TemporaryDirectory() as scratch:
-        with redirect_stdout(None), redirect_stderr(None):
+        quiet = io.StringIO()
+        with redirect_stdout(quiet), redirect_stderr(quiet):
             ingest(arguments.export, Path(scratch, "truth"))
         truth = read_coco(Path(scratch, "truth/annotations.json"))
     boxes = boxes_of_frames(frames, truth)
