@@ -22,6 +22,7 @@ from stages.common.params import load_params
 from stages.common.run import UserError
 from stages.evaluate import detect, open_backend
 from stages.ingest.__main__ import main as ingest
+from tools.next_frames.__main__ import where_to_put
 from tools.next_frames.answers import detect_mirrored
 from tools.next_frames.ranking import choose, disagreement
 from tools.params_file import ROOT, write_params
@@ -307,3 +308,25 @@ def test_datumaro_reads_the_same_boxes(tmp_path):
         ["a", "a b", 50, 6, 7, 8],
         ["b", "a b", 1, 2, 30, 40],
     ]
+
+
+# The files of data.export, and what is said about the next zip.
+PLACES = {
+    "a zip": (None, "Put that zip and first.zip into a folder of their own"),
+    "an export as a folder": (["annotations/instances_default.json"], "a folder of their own"),
+    "a folder with a zip": (["a.zip"], "Put that zip into first.zip"),
+    "a folder with folders": (
+        [f"{name}/annotations/instances_default.json" for name in "ab"],
+        "Put that zip into first.zip",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_it_says_where_the_next_export_belongs(tmp_path, monkeypatch, case):
+    files, said = PLACES[case]
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path, {"data.export": "first.zip"})
+    if files:
+        as_folder(tmp_path / "first.zip", dict.fromkeys(files, b""))
+    assert said in where_to_put(load_params())

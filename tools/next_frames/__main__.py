@@ -1,4 +1,4 @@
-"""Next frames: those of the pool that are worth labelling, with boxes that only need correction.
+"""Next frames: some of the pool to label, with boxes that only need correction.
 
     python -m tools.next_frames OUT
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from detector.core.backend import ModelError
 from detector.runtime.model_file import confidences
+from stages.admission.findings import Findings
 from stages.common.coco import labels_of, read_coco, read_image
 from stages.common.cvat import task_names, write_import
 from stages.common.files import atomic_path, read_json, write_json, write_text
@@ -25,6 +26,7 @@ from stages.common.params import Params, load_params
 from stages.common.run import UserError
 from stages.evaluation.html import jpeg_uri
 from stages.evaluation.matching import by_image, corners
+from stages.ingest.exports import exports_in
 from stages.report.figures import view
 from tools.next_frames.answers import DETECTIONS, other_answers
 from tools.next_frames.ranking import choose, disagreement
@@ -132,13 +134,7 @@ def write(
 
 def page(shown: list[dict]) -> str:
     """Return the page: every frame with its boxes."""
-    frames = [
-        {
-            **one,
-            "picture": jpeg_uri(picture(one["frame"], one["boxes"])),
-        }
-        for one in shown
-    ]
+    frames = [{**one, "picture": jpeg_uri(picture(one["frame"], one["boxes"]))} for one in shown]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(frames=frames)
 
@@ -152,7 +148,7 @@ def picture(name: str, rows: list[dict]) -> np.ndarray:
 def where_to_put(params: Params) -> str:
     """Say where the new export belongs, so that it counts beside the first one."""
     export = Path(params.data.export)
-    if export.is_dir() and any(export.glob("*.zip")):
+    if "" not in exports_in(export, params.ingest, Findings()):
         return f"Put that zip into {export}"
     return f"Put that zip and {export} into a folder of their own, name it in data.export"
 

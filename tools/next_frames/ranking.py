@@ -1,4 +1,4 @@
-"""Choose the frames that are worth labelling next."""
+"""Choose the frames that are labelled next."""
 
 import numpy as np
 
