@@ -1,8 +1,9 @@
 """The deployed part: frames in, detections out. Needs numpy, opencv and openvino.
 
-core/     letterbox, post-processing and detection in one frame, for any runtime
-runtime/  model files in OpenVINO and ONNX Runtime
-video/    the command `detect`: images, videos, cameras and streams
+core/      letterbox, post-processing and detection in one frame, for any runtime
+runtime/   model files in OpenVINO and ONNX Runtime
+video/     the command `detect`: images, videos, cameras and streams
+tracking/  objects over frames, lines and zones; needs the package trackers
 """
 
 from importlib import import_module

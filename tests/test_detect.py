@@ -154,7 +154,7 @@ REFUSED = {
         ["http://127.0.0.1:9/x", "--allow-network"], 1, "cannot be opened"),
     "another scheme": (["ftp://127.0.0.1/x"], 1, "unknown scheme"),
     "a camera that is not there": (["77"], 1, "77 cannot be opened"),
-    "the source as output": (["video.mp4", "--save", "video.mp4"], 1, "is the source"),
+    "the source as output": (["video.mp4", "--save", "video.mp4"], 1, "is a source"),
     "the source's folder as output": (["mixed", "--save", "mixed"], 1, "is a source"),
     "sizes that differ in one video": (["mixed", "--save", "o.mp4"], 1, "20x30"),
     "no folder for the output": (["video.mp4", "--save", "no/o.mp4"], 1, "its folder is missing"),
@@ -274,9 +274,10 @@ def test_a_stream_that_breaks_is_opened_again(models, stream):
     source.waits_s = (0.05, 0.1)
     with (
         Detector(models / "int8") as detector,
-        detections(source, [detector]) as (frames, found),
+        detections([source], [detector]) as (turns, found),
     ):
         numbers = [frame.number for frame, _ in found]
+    (frames,) = turns.parts
     assert numbers == sorted(set(numbers)) and len(numbers) + frames.dropped == numbers[-1] + 1
     assert numbers[-1] > 40  # frames of all three connections
     *again, failed = source.warnings
@@ -379,7 +380,7 @@ def test_a_watch_waits_for_a_camera_for_ever(models, tmp_path):
         mock.patch("detector.video.stream.LONGEST_WAIT_S", 0.05),
         ThreadingHTTPServer(("127.0.0.1", port), Stream) as server,
         Detector(models / "int8") as detector,
-        detections(source, [detector]) as (_, found),
+        detections([source], [detector]) as (_, found),
     ):
         time.sleep(0.5)
         threading.Thread(target=server.serve_forever).start()

@@ -16,7 +16,7 @@ from detector import Detections, Detector
 from detector.core.backend import FunctionRequest
 from detector.core.frame_detector import FrameDetector
 from detector.video import draw
-from detector.video.pipeline import SIZE, Prefetcher, detections, overlapped
+from detector.video.pipeline import SIZE, Prefetcher, detections
 from detector.video.sources import open_source
 from detector.video.stats import RunStats
 
@@ -65,7 +65,8 @@ def test_threads_share_a_detector(model, throughput):
 def test_frames_that_overlap_keep_their_order(model, video):
     with Detector(model, 0.01) as one, Detector(model, 0.01, throughput=True) as many:
         expected = [one(frame.image_bgr) for frame in open_source(str(video)).frames()]
-        found = list(overlapped(open_source(str(video)).frames(), many))
+        with detections([open_source(str(video))], [many]) as (_, running):
+            found = list(running)
     assert [frame.number for frame, _ in found] == list(range(len(expected)))
     assert all(same(a, b) for a, (_, (b,)) in zip(expected, found, strict=True))
 
@@ -240,10 +241,10 @@ def test_leaving_early_ends_the_threads(models, video):
     before = threading.active_count()
     with (
         Detector(models / "int8", throughput=True) as detector,
-        detections(open_source(str(video)), [detector]) as (frames, found),
+        detections([open_source(str(video))], [detector]) as (frames, found),
     ):
         next(found)
-    assert not frames.thread.is_alive() and not found.thread.is_alive()
+    assert not frames.parts[0].thread.is_alive() and not found.thread.is_alive()
     assert threading.active_count() == before
     assert len(detector.idle) == detector.num_requests
 

@@ -17,7 +17,7 @@ CONFIDENCE, NMS_IOU = 0.25, 0.45  # of a deployed detector; a model may name its
 class Detections:
     """The objects found in one frame, best first.
 
-    The first three fields are those of `supervision.Detections`.
+    The first three fields and `tracker_id` are those of `supervision.Detections`.
 
     Attributes:
         xyxy: float32 [n, 4], pixels of the frame, clipped to it.
@@ -25,6 +25,8 @@ class Detections:
         class_id: int64 [n], indices into the model's labels.
         class_names: the n labels themselves.
         steps_ms: milliseconds of the steps `pre`, `infer` and `post`.
+        tracker_id: int64 [n], the same for the same object in all frames, -1 while it is not known;
+            None where objects are not followed.
     """
 
     xyxy: np.ndarray
@@ -32,6 +34,7 @@ class Detections:
     class_id: np.ndarray
     class_names: list[str]
     steps_ms: dict[str, float]
+    tracker_id: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.confidence)

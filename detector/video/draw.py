@@ -60,8 +60,12 @@ class Annotator:
 
 
 def draw_detections(image_bgr: np.ndarray, found: Detections) -> None:
-    """Draw boxes with labels and scores, a color for each class, in place."""
-    captions = [f"{la} {s:.2f}" for la, s in zip(found.class_names, found.confidence, strict=True)]
+    """Draw boxes with labels, ids and scores, a color for each class, in place."""
+    numbers = [-1] * len(found) if found.tracker_id is None else found.tracker_id
+    captions = [
+        f"{label} {f'{number} ' if number >= 0 else ''}{score:.2f}"
+        for label, number, score in zip(found.class_names, numbers, found.confidence, strict=True)
+    ]
     for index in np.unique(found.class_id):
         own = np.flatnonzero(found.class_id == index)
         color_bgr = COLORS_BGR[index % len(COLORS_BGR)]

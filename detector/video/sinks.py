@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ try:
 except ImportError:  # Windows has no such locks
     fcntl = None
 
+SOURCE = "{source}"  # in --save, stands for the name of a source
 SAVED_VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 Write = Callable[[Frame, Detections], None]
 
@@ -32,15 +33,15 @@ class OutputError(ValueError):
 
 
 @contextmanager
-def partial_file(path: Path, source: str) -> Iterator[Path]:
+def partial_file(path: Path, *sources: str) -> Iterator[Path]:
     """Yield another name to write a file under until it is complete.
 
     Args:
         path: its final name.
-        source: the source of the run, which must be another file.
+        sources: the sources of the run, which must be other files.
     """
-    if path.exists() and Path(source).exists() and path.samefile(source):
-        raise OutputError(f"{path} is the source; write to another file")
+    if path.exists() and any(Path(s).exists() and path.samefile(s) for s in sources):
+        raise OutputError(f"{path} is a source; write to another file")
     if path.is_dir() or not path.parent.is_dir():
         raise OutputError(f"{path} cannot be written: it is a folder, or its folder is missing")
     partial, failed = path.with_name(f".{path.stem}.part{path.suffix}"), False
@@ -79,13 +80,13 @@ def locked(path: Path, flags: int, output: Path) -> Iterator[None]:
 
 @contextmanager
 def video_file(
-    path: Path, source: str, fps: float | None, sound: Path | None = None
+    path: Path, sources: Sequence[str], fps: float | None, sound: Path | None = None
 ) -> Iterator[Write]:
     """Write a video of frames of one size.
 
     Args:
         path: its name, with a suffix of SAVED_VIDEOS.
-        source: the source of the run.
+        sources: those of the run.
         fps: frames per second of the source, if it is known.
         sound: a file whose sound is copied.
     """
@@ -109,7 +110,7 @@ def video_file(
             )
         writer.write(frame.image_bgr, frame.time_s)
 
-    with partial_file(path, source) as partial, partial.open("wb") as file:
+    with partial_file(path, *sources) as partial, partial.open("wb") as file:
         try:
             yield write
         except Exception:
@@ -149,12 +150,12 @@ def image_folder(folder: Path, source: Path) -> Iterator[Write]:
 
 
 @contextmanager
-def json_lines(path: Path, source: str) -> Iterator[Write]:
-    """Write a line of JSON per frame, to standard output if the path is `-`."""
+def json_lines(path: Path, sources: Sequence[str]) -> Iterator[Write]:
+    """Write a line of JSON per frame of all sources, to standard output if the path is `-`."""
     if str(path) == "-":
         yield lambda frame, found: print(json_line(frame, found), flush=True)
     else:
-        with partial_file(path, source) as partial, partial.open("w", encoding="utf-8") as stream:
+        with partial_file(path, *sources) as partial, partial.open("w", encoding="utf-8") as stream:
             yield lambda frame, found: print(json_line(frame, found), file=stream)
 
 
@@ -163,6 +164,8 @@ def json_line(frame: Frame, found: Detections) -> str:
 
     {"source": path, "frame": n, "time_s": t,
      "detections": [{"box_xyxy": [x0, y0, x1, y1], "score": s, "label": name}]}
+
+    Objects that are followed have an "id" too, null while it is not known.
     """
     xyxy = found.xyxy / [*frame.stretch, *frame.stretch]
     boxes = zip(xyxy.tolist(), found.confidence.tolist(), found.class_names, strict=True)
@@ -173,20 +176,23 @@ def json_line(frame: Frame, found: Detections) -> str:
             for box, score, label in boxes
         ],
     }  # fmt: skip
+    if found.tracker_id is not None:
+        for box, number in zip(line["detections"], found.tracker_id.tolist(), strict=True):
+            box["id"] = number if number >= 0 else None
     text = json.dumps(line, ensure_ascii=False)
     # Bytes of a file name that are not UTF-8 become JSON's own escapes.
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager
-def window() -> Iterator[Write]:
+def window(title: str) -> Iterator[Write]:
     """Show frames in a window; q or Esc in it ends the run."""
     screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.platform == "linux" and not screen:
         raise OutputError("there is no screen to show frames on; leave --show out")
 
     def write(frame: Frame, found: Detections) -> None:
-        cv2.imshow("detect", frame.image_bgr)
+        cv2.imshow(title, frame.image_bgr)
         if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
             signal.raise_signal(signal.SIGINT)
 
@@ -196,12 +202,17 @@ def window() -> Iterator[Write]:
         cv2.destroyAllWindows()
 
 
-def check_destinations(save: Path | None, json: Path | None) -> None:
-    """Check that --save and --json are different files, and of known kinds.
+def check_destinations(save: Path | None, json: Path | None, sources: int) -> None:
+    """Check that --save and --json are different files, of known kinds, and one for each source.
 
     Raises:
         OutputError: they are not.
     """
+    if save and sources > 1 and SOURCE not in str(save):
+        raise OutputError(
+            f"{save} is one place for {sources} sources; write {SOURCE} where the name of each "
+            f"belongs, as in out/{SOURCE}.mp4"
+        )
     if save and json and save.absolute() == json.absolute():
         raise OutputError(f"{save} is both --save and --json; write to two files")
     if save and save.suffix.lower() in IMAGES | VIDEOS - set(SAVED_VIDEOS) and not save.is_dir():

@@ -34,6 +34,10 @@ class SourceError(ValueError):
     """An image, video, camera or stream that cannot be read."""
 
 
+class OptionError(ValueError):
+    """A file or a package that an option needs, and that cannot be used."""
+
+
 @dataclass
 class Frame:
     """One frame of a source."""
@@ -46,6 +50,8 @@ class Frame:
     read_at: float  # `time.perf_counter` when it was read
     path: Path | None = None  # the file that it comes from
     stretch: tuple[float, float] = (1.0, 1.0)  # width and height, over those of stored pixels
+    channel: int = 0  # which of the run's sources it comes from
+    moving: bool = True  # False if nothing changed since the frame before
 
 
 class Source:

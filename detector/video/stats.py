@@ -1,4 +1,4 @@
-"""Frames, boxes and times of a run, in memory that does not grow with its frames."""
+"""Frames, boxes and times of a source, in memory that does not grow with its frames."""
 
 import math
 import sys
@@ -10,7 +10,7 @@ STEPS = ("decode", "pre", "infer", "post", "draw", "encode")
 BIN = 1.01  # ratio of the ends of a bin: latencies are kept to one percent
 BINS = 2000  # from a microsecond to minutes
 FIRST_MS = 1e-3
-EVERY_S = 0.2  # between two updates of the progress line
+EVERY_S = 0.2  # between two updates of the live lines
 
 
 class RunStats:
@@ -21,58 +21,105 @@ class RunStats:
     """
 
     def __init__(self, total: int | None = None) -> None:
-        self.total, self.began, self.shown_at = total, time.perf_counter(), 0.0
-        self.frames = self.found = 0
+        self.total, self.began = total, time.perf_counter()
+        self.latest = self.began
+        self.frames = self.inferred = self.found = 0
         self.totals_ms = dict.fromkeys(STEPS, 0.0)
         self.latencies = np.zeros(BINS, np.int64)
 
-    def add(self, steps_ms: dict[str, float], latency_ms: float, found: int) -> None:
+    def add(self, steps_ms: dict[str, float], latency_ms: float | None, found: int) -> None:
         """Count a frame.
 
         Args:
             steps_ms: time of each step; missing ones took none.
-            latency_ms: from the decoded frame to its boxes.
+            latency_ms: from the decoded frame to its boxes; None for a frame that did not go
+                through the model.
             found: number of boxes.
         """
-        self.frames += 1
+        self.frames, self.latest = self.frames + 1, time.perf_counter()
         self.found += found
         for step, ms in steps_ms.items():
-            self.totals_ms[step] += ms
+            self.totals_ms[step] = self.totals_ms.get(step, 0.0) + ms
+        if latency_ms is None:
+            return
+        self.inferred += 1
         place = math.log(max(latency_ms, FIRST_MS) / FIRST_MS) / math.log(BIN)
         self.latencies[min(int(place), BINS - 1)] += 1
+
+    @property
+    def fps(self) -> float:
+        """Frames per second, from the start to the latest frame."""
+        return self.frames / max(self.latest - self.began, 1e-9)
 
     def latency_ms(self, percent: float) -> float:
         """Return the latency that this percentage of the frames does not exceed, to one percent."""
         up_to = np.cumsum(self.latencies)
-        place = int(np.searchsorted(up_to, max(1, math.ceil(self.frames * percent / 100))))
+        place = int(np.searchsorted(up_to, max(1, math.ceil(self.inferred * percent / 100))))
         return FIRST_MS * BIN ** (place + 0.5)
 
     def table(self) -> str:
-        """Return the closing table. Steps overlap: together they may exceed the time of a frame."""
-        seconds = time.perf_counter() - self.began
+        """Return the closing table of a single source. Steps overlap: together they may exceed the
+        time of a frame."""
         steps = ", ".join(f"{step} {ms / self.frames:.2f}" for step, ms in self.totals_ms.items())
         p50, p99 = self.latency_ms(50), self.latency_ms(99)
+        part = f", {self.inferred} of them went through the model"
         return (
-            f"{self.frames} frames with {self.found} boxes in {seconds:.1f} s: "
-            f"{self.frames / seconds:.1f} FPS end to end\n"
+            f"{self.frames} frames with {self.found} boxes in {self.latest - self.began:.1f} s: "
+            f"{self.fps:.1f} FPS end to end"
+            f"{part if self.inferred < self.frames else ''}\n"
             f"ms per frame: {steps}\n"
             f"latency, decoded frame to boxes: p50 {p50:.1f} ms, p99 {p99:.1f} ms"
         )
 
-    def show_progress(self) -> None:
-        """Rewrite the progress line on stderr, a few times a second, if that is a terminal."""
+    def progress(self) -> str:
+        """Return the live line."""
+        line = f"{self.frames} frames"
+        if self.total and self.frames:
+            left_s = max(0, self.total - self.frames) / self.fps
+            bar = "#" * round(20 * min(1.0, self.frames / self.total))
+            line = f"[{bar:<20}] {self.frames}/{self.total} frames, {left_s:.0f} s left"
+        return f"{line}, {self.fps:.1f} FPS"
+
+
+def table_of_sources(stats: dict[str, RunStats], dropped: dict[str, int]) -> str:
+    """Return the closing table of several sources, by their labels; a source has one row."""
+    columns = "source", "frames", "FPS", "dropped", "inferred", "boxes", "p50 ms", "p99 ms"
+    rows = [columns]
+    for label, one in stats.items():
+        numbers = one.frames, f"{one.fps:.1f}", dropped[label], one.inferred, one.found
+        rows.append((label, *numbers, f"{one.latency_ms(50):.1f}", f"{one.latency_ms(99):.1f}"))
+    widths = [max(len(str(row[n])) for row in rows) for n in range(len(columns))]
+    return "\n".join(
+        f"{row[0]:<{widths[0]}}  "
+        + "  ".join(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    )
+
+
+class Progress:
+    """The live lines on stderr, one for each source, if that is a terminal.
+
+    Args:
+        stats: by the label of a source.
+    """
+
+    def __init__(self, stats: dict[str, RunStats]):
+        self.stats, self.shown_at = stats, 0.0
+
+    def show(self) -> None:
+        """Rewrite the lines, a few times a second."""
         now = time.perf_counter()
         if not sys.stderr.isatty() or now - self.shown_at < EVERY_S:
             return
-        self.shown_at, fps = now, self.frames / (now - self.began)
-        line = f"{self.frames} frames"
-        if self.total:
-            left_s = max(0, self.total - self.frames) / fps
-            bar = "#" * round(20 * min(1.0, self.frames / self.total))
-            line = f"[{bar:<20}] {self.frames}/{self.total} frames, {left_s:.0f} s left"
-        print(f"\r{line}, {fps:.1f} FPS\033[K", end="", file=sys.stderr, flush=True)
+        up = f"\033[{len(self.stats) - 1}A" if self.shown_at and len(self.stats) > 1 else ""
+        self.shown_at = now
+        lines = [
+            f"{f'{label}: ' if len(self.stats) > 1 else ''}{one.progress()}\033[K"
+            for label, one in self.stats.items()
+        ]
+        print(f"\r{up}" + "\n".join(lines), end="", file=sys.stderr, flush=True)
 
-    def end_progress(self) -> None:
-        """Leave the progress line as it is."""
+    def end(self) -> None:
+        """Leave the lines as they are."""
         if self.shown_at:
             print(file=sys.stderr)

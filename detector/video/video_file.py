@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from detector.core.cpu import usable_cores
 from detector.video.sources import FALLBACK_FPS, MAX_PIXELS, Frame, Source, SourceError
 
 try:
@@ -121,6 +122,7 @@ def video_stream(container, path: Path) -> "av.video.stream.VideoStream":
     if stream.width * stream.height > MAX_PIXELS:
         raise SourceError(f"{path} has frames of {stream.width}x{stream.height}: too large")
     stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = usable_cores()  # FFmpeg knows nothing of a quota
     return stream
 
 

@@ -53,7 +53,7 @@ def throughput_fps(backend: Backend, canvas_bgr: np.ndarray, seconds: float) -> 
 def end_to_end_fps(detector: FrameDetector, clip: Path, seconds: float) -> float:
     """Measure frames per second of a video that is decoded, detected in and drawn on."""
     annotator, times, end = Annotator(["benchmark"]), [], time.perf_counter() + seconds
-    with detections(RepeatedClip(clip), [detector]) as (_, found):
+    with detections([RepeatedClip(clip)], [detector]) as (_, found):
         for frame, per_model in found:
             annotator(frame.image_bgr, per_model)
             times.append(time.perf_counter())

@@ -1,0 +1,61 @@
+"""Which frames go through the model: those with motion, or as many as keep pace."""
+
+import time
+
+import cv2
+import numpy as np
+
+from detector.video.sources import Frame
+
+WIDTH_PX = 160  # of the small gray picture that motion is looked for in
+LEARNING_RATE = 0.02  # of the background for each frame: it forgets within some seconds
+LEAST_PART = 0.0008  # of the small picture that must change: a square of 4 pixels in 160x90
+REFRESH_S = 5.0  # a still picture is looked at again after this time
+AHEAD_S = 0.1  # what the first frames of a file may take longer
+
+
+class WhenMoving:
+    """Lets frames through in which something moves, and one in REFRESH_S seconds.
+
+    The background is a mixture of Gaussians at each pixel (Zivkovic, 2004, in OpenCV).
+    """
+
+    def __init__(self) -> None:
+        self.background = cv2.createBackgroundSubtractorMOG2(detectShadows=False)
+        self.passed_s = -REFRESH_S
+
+    def __call__(self, frame: Frame) -> bool:
+        height, width = frame.image_bgr.shape[:2]
+        small_wh = WIDTH_PX, max(1, round(WIDTH_PX * height / width))
+        small_bgr = cv2.resize(frame.image_bgr, small_wh, interpolation=cv2.INTER_AREA)
+        gray = cv2.cvtColor(small_bgr, cv2.COLOR_BGR2GRAY)
+        moving = self.background.apply(gray, learningRate=LEARNING_RATE)
+        # Single pixels are noise.
+        moving = cv2.morphologyEx(moving, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+        frame.moving = np.count_nonzero(moving) >= LEAST_PART * moving.size
+        since_s = frame.time_s - self.passed_s
+        passes = frame.moving or not 0 < since_s < REFRESH_S  # below: the next file of a folder
+        if passes:
+            self.passed_s = frame.time_s
+        return passes
+
+
+class OnTime:
+    """Lets frames through while the run keeps pace: of a file with its playing time, of a camera
+    with the frames that it sends.
+
+    Args:
+        live: whether it is a camera.
+    """
+
+    def __init__(self, live: bool):
+        self.live, self.read_at, self.began, self.time_s = live, 0.0, 0.0, 0.0
+
+    def __call__(self, frame: Frame) -> bool:
+        now, before, self.read_at = time.perf_counter(), self.read_at, frame.read_at
+        if self.live:
+            return now - frame.read_at < frame.read_at - before
+        if frame.time_s <= self.time_s:  # the first frame, or the next file of a folder
+            self.began = now
+        self.time_s = frame.time_s
+        return now - self.began < frame.time_s + AHEAD_S
