@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.model_speed", description=main.__doc__)
     for name in ("export", "video", "folder"):
         parser.add_argument(name, type=lambda text: Path(text).resolve())
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--models", nargs="+", default=MODELS, metavar="'SIZE HxW'")
     parser.add_argument("--rounds", type=int, default=12)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)

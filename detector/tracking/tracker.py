@@ -10,6 +10,7 @@ from detector.video.sources import OptionError
 try:
     import supervision
     from trackers import ByteTrackTracker
+    from trackers.utils.iou import BIoU
 except ModuleNotFoundError as error:
     raise OptionError(
         "objects are followed by the package trackers, which is not installed: pip install trackers"
@@ -18,6 +19,9 @@ except ModuleNotFoundError as error:
 LOWEST = 0.1  # score of a box that may go on with a track; ByteTrack's own value
 LOST_S = 1.0  # an object that is not seen for so long gets another id
 FPS = 30.0  # that ByteTrack counts its frames in
+# Boxes are compared with a margin of their own width and height on each side (buffered IoU): a
+# plate moves farther than its own height in 0.2 s. See docs/LOG.md.
+MARGIN = 1.0
 
 
 class Tracker:
@@ -62,7 +66,7 @@ class Tracker:
         if index not in self.of_class:
             least = float(self.confidence[index])
             self.of_class[index] = ByteTrackTracker(
-                round(LOST_S * FPS), FPS, least, high_conf_det_threshold=least
+                round(LOST_S * FPS), FPS, least, high_conf_det_threshold=least, iou=BIoU(MARGIN)
             )
         rows = np.arange(len(scores))
         given = supervision.Detections(boxes_xyxy, confidence=scores, class_id=rows)

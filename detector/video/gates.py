@@ -11,6 +11,7 @@ WIDTH_PX = 160  # of the small gray picture that motion is looked for in
 LEARNING_RATE = 0.02  # of the background for each frame: it forgets within some seconds
 LEAST_PART = 0.0008  # of the small picture that must change: a square of 4 pixels in 160x90
 REFRESH_S = 5.0  # a still picture is looked at again after this time
+AFTER_S = 0.5  # and so long after something moved: it may have left, and its boxes must go too
 AHEAD_S = 0.1  # what the first frames of a file may take longer
 
 
@@ -22,7 +23,7 @@ class WhenMoving:
 
     def __init__(self) -> None:
         self.background = cv2.createBackgroundSubtractorMOG2(detectShadows=False)
-        self.passed_s = -REFRESH_S
+        self.passed_s = self.moved_s = -REFRESH_S
 
     def __call__(self, frame: Frame) -> bool:
         height, width = frame.image_bgr.shape[:2]
@@ -33,8 +34,13 @@ class WhenMoving:
         # Single pixels are noise.
         moving = cv2.morphologyEx(moving, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
         frame.moving = np.count_nonzero(moving) >= LEAST_PART * moving.size
-        since_s = frame.time_s - self.passed_s
-        passes = frame.moving or not 0 < since_s < REFRESH_S  # below: the next file of a folder
+        if frame.moving:
+            self.moved_s = frame.time_s
+        passes = (
+            0 <= frame.time_s - self.moved_s <= AFTER_S
+            # Below 0: the next file of a folder.
+            or not 0 < frame.time_s - self.passed_s < REFRESH_S
+        )
         if passes:
             self.passed_s = frame.time_s
         return passes

@@ -3,15 +3,13 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from itertools import chain, repeat
-from typing import TypeVar
 
 import cv2
 
 from detector.video.sources import Frame, Source, SourceError, masked
 
-T = TypeVar("T")
 TIMEOUT_MS = 5000  # of a stream that sends nothing
 WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # before each attempt to open a broken stream again
 LONGEST_WAIT_S = 15.0  # between two attempts of a watch that never ends
@@ -33,8 +31,7 @@ class Stream(Source):
         self.address, self.every, self.reconnects = address, every, reconnect
         self.waits_s, self.closed = WAITS_S, threading.Event()
         try:
-            # In a thread, so that Ctrl-C does not wait for a camera that is silent.
-            self.capture = in_thread(lambda: open_capture(address))
+            self.capture = open_capture(address)
         except SourceError as error:
             if not reconnect:
                 raise
@@ -107,23 +104,3 @@ def open_capture(address: str | int) -> cv2.VideoCapture:
     if not capture.isOpened():
         raise SourceError(f"{name} cannot be opened; {hint}")
     return capture
-
-
-def in_thread(function: Callable[[], T]) -> T:
-    """Return what a function returns, and handle signals while it runs."""
-    result: list = []
-
-    def run() -> None:
-        try:
-            result.append((function(), None))
-        except BaseException as error:  # noqa: BLE001  (raised below)
-            result.append((None, error))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
-    value, error = result[0]
-    if error:
-        raise error
-    return value
