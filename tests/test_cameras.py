@@ -4,6 +4,7 @@ import json
 import re
 import threading
 import time
+from contextlib import closing
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from conftest import FRAMES, write_video
 from test_detect import Stream, count_frames, detect, lines, start
 
 from detector import Detector
-from detector.video import gates
+from detector.video import gates, video_file
 from detector.video.channel import labels_of
 from detector.video.gates import AHEAD_S, REFRESH_S, OnTime, WhenMoving
 from detector.video.pipeline import Turns, detections
@@ -273,6 +274,12 @@ def test_without_the_package_one_line_says_what_is_missing(models, video, tmp_pa
         "detect: objects are followed by the package trackers, which is not installed: pip "
         "install trackers"
     ]
+
+
+def test_decoders_keep_to_the_quota_of_cpus(monkeypatch, video):
+    monkeypatch.setattr(video_file, "usable_cores", lambda: 1)
+    with closing(video_file.open_container(video)) as container:
+        assert video_file.video_stream(container, video).codec_context.thread_count == 1
 
 
 def test_the_live_lines_are_one_for_each_source(monkeypatch, capsys):
