@@ -18,7 +18,7 @@ from detector import Detector
 from detector.video import gates, video_file
 from detector.video.channel import labels_of
 from detector.video.gates import AHEAD_S, REFRESH_S, OnTime, WhenMoving
-from detector.video.pipeline import Turns, detections
+from detector.video.pipeline import SIZE, Turns, detections
 from detector.video.sources import Frame, Source, SourceError
 from detector.video.stats import Progress, RunStats
 
@@ -45,14 +45,12 @@ def taken(turns: Turns) -> list[tuple[int, int]]:
 
 def test_sources_take_turns():
     turns = Turns([Numbers("a", 200), Numbers("b", 200), Numbers("c", 20)])
-    time.sleep(0.1)  # until all have frames that wait
+    while any(part.waiting.qsize() < SIZE for part in turns.parts):
+        time.sleep(0.01)
+    assert [turns.take(wait=True).channel for _ in range(3 * SIZE)] == [0, 1, 2] * SIZE
     found = taken(turns)
     for channel, count in ((0, 200), (1, 200), (2, 20)):
-        assert [number for own, number in found if own == channel] == list(range(count))
-    # While all of them had frames, none got more than its share.
-    until = max(place for place, (own, _) in enumerate(found) if own == 2)
-    shares = [sum(own == channel for own, _ in found[:until]) for channel in (0, 1)]
-    assert all(share <= 40 for share in shares)
+        assert [number for own, number in found if own == channel] == list(range(SIZE, count))
 
 
 def test_a_source_that_waits_for_its_frames_holds_up_no_other():
