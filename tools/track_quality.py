@@ -1,9 +1,10 @@
 """Tell what it costs to detect in fewer frames of a camera.
 
-    python -m tools.track_quality VIDEO TRUTH.jsonl MODEL
+    python -m tools.track_quality VIDEO TRUTH.jsonl MODEL [--crowd 24]
 
 VIDEO and TRUTH are those of tools/street_video.py; MODEL is one that finds plates. Runs `detect`
-with several ways to choose frames and compares what it writes with TRUTH, frame by frame.
+with several ways to choose frames and compares what it writes with TRUTH, frame by frame. For
+`--every auto`, VIDEO is CROWD sources at once, more than the machine keeps pace with.
 """
 
 import argparse
@@ -31,12 +32,15 @@ def main() -> None:
     parser.add_argument("video", type=Path)
     parser.add_argument("truth", type=Path)
     parser.add_argument("model", type=Path)
+    parser.add_argument("--crowd", type=int, default=24)
     arguments = parser.parse_args()
     truth = read(arguments.truth)
+    ways = {way: (options, 1) for way, options in WAYS.items()}
+    ways[f"`--every auto`, {arguments.crowd} at once"] = ["--every", "auto"], arguments.crowd
     print("| frames | detected in | vehicles seen | of their frames | wrong boxes | ids a vehicle "
           "| delay, s |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |")  # fmt: skip
-    for way, options in WAYS.items():
-        found, detected = run(arguments.video, arguments.model, options)
+    for way, (options, sources) in ways.items():
+        found, detected = run(arguments.video, sources, arguments.model, options)
         print(f"| {way} | {detected} | {' | '.join(compare(truth, found))} |")
 
 
@@ -46,17 +50,22 @@ def read(path: Path) -> dict[int, dict]:
     return {row["frame"]: row for row in rows}
 
 
-def run(video: Path, model: Path, options: list[str]) -> tuple[dict[int, dict], int]:
-    """Run `detect --track`; return what it writes, and in how many frames it detected."""
+def run(video: Path, sources: int, model: Path, options: list[str]) -> tuple[dict[int, dict], int]:
+    """Run `detect --track` on a video, several times at once; return what it writes of the first,
+    and in how many of its frames it detected."""
     with TemporaryDirectory() as folder:
-        out = Path(folder) / "found.jsonl"
-        command = [sys.executable, "-m", "detector", str(video), "--model", str(model), "--track"]
+        names = [Path(folder) / f"{number}{video.suffix}" for number in range(sources)]
+        for name in names:
+            name.symlink_to(video.resolve())
+        command = [sys.executable, "-m", "detector", *map(str, names), "--model", str(model)]
         done = subprocess.run(
-            [*command, "--json", str(out), *options], check=True, capture_output=True, text=True
-        )
-        found = read(out)
-    part = re.search(r"(\d+) of them went through", done.stdout)
-    return found, int(part[1]) if part else len(found)
+            [*command, "--track", "--json", "-", *options], check=True, capture_output=True,
+            text=True,
+        )  # fmt: skip
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    found = {row["frame"]: row for row in rows if row["source"] == str(names[0])}
+    table = re.search(r"^0 +\d+ +\S+ +\d+ +(\d+)|(\d+) of them went through", done.stderr, re.M)
+    return found, int(table[1] or table[2]) if table else len(found)
 
 
 def compare(truth: dict[int, dict], found: dict[int, dict]) -> list[str]:

@@ -9,10 +9,10 @@ from detector.video.sources import Frame
 
 WIDTH_PX = 160  # of the small gray picture that motion is looked for in
 LEARNING_RATE = 0.02  # of the background for each frame: it forgets within some seconds
-LEAST_PART = 0.0008  # of the small picture that must change: a square of 4 pixels in 160x90
-REFRESH_S = 5.0  # a still picture is looked at again after this time
+REFRESH_S = 2.0  # a still picture is looked at again after this time
 AFTER_S = 0.5  # and so long after something moved: it may have left, and its boxes must go too
 AHEAD_S = 0.1  # what the first frames of a file may take longer
+LONGEST_S = 0.5  # without a detection, however late a run is
 
 
 class WhenMoving:
@@ -31,9 +31,9 @@ class WhenMoving:
         small_bgr = cv2.resize(frame.image_bgr, small_wh, interpolation=cv2.INTER_AREA)
         gray = cv2.cvtColor(small_bgr, cv2.COLOR_BGR2GRAY)
         moving = self.background.apply(gray, learningRate=LEARNING_RATE)
-        # Single pixels are noise.
-        moving = cv2.morphologyEx(moving, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-        frame.moving = np.count_nonzero(moving) >= LEAST_PART * moving.size
+        # What is smaller than a square of four pixels is noise.
+        square = np.ones((2, 2), np.uint8)
+        frame.moving = bool(cv2.morphologyEx(moving, cv2.MORPH_OPEN, square).any())
         if frame.moving:
             self.moved_s = frame.time_s
         passes = (
@@ -48,20 +48,27 @@ class WhenMoving:
 
 class OnTime:
     """Lets frames through while the run keeps pace: of a file with its playing time, of a camera
-    with the frames that it sends.
+    with the frames that it sends; and one in LONGEST_S seconds in any case.
 
     Args:
         live: whether it is a camera.
     """
 
     def __init__(self, live: bool):
-        self.live, self.read_at, self.began, self.time_s = live, 0.0, 0.0, 0.0
+        self.live, self.read_at, self.began = live, 0.0, 0.0
+        self.time_s, self.passed_s = 0.0, 0.0
 
     def __call__(self, frame: Frame) -> bool:
         now, before, self.read_at = time.perf_counter(), self.read_at, frame.read_at
-        if self.live:
-            return now - frame.read_at < frame.read_at - before
         if frame.time_s <= self.time_s:  # the first frame, or the next file of a folder
-            self.began = now
+            self.began, self.passed_s = now, -LONGEST_S
         self.time_s = frame.time_s
-        return now - self.began < frame.time_s + AHEAD_S
+        in_time = (
+            now - frame.read_at < frame.read_at - before
+            if self.live
+            else now - self.began < frame.time_s + AHEAD_S
+        )
+        passes = in_time or frame.time_s - self.passed_s >= LONGEST_S
+        if passes:
+            self.passed_s = frame.time_s
+        return passes
