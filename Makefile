@@ -16,7 +16,7 @@ TORCH ?= auto
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help repro crossval learning-curve next audit locked merged review bench sweep vs-benchmark-app test test-all lint lock clean
+.PHONY: help repro crossval learning-curve next bundle audit locked merged review bench sweep vs-benchmark-app test test-all lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -54,6 +54,10 @@ learning-curve: $(INSTALLED)  ## forecast AP with twice the labelled images, by 
 next: $(INSTALLED) $(TOOLS)/.installed  ## choose frames of the pool to label next, with boxes drawn, for CVAT: data/next
 	@$(WITH_TOOLS) dvc repro evaluate
 	@$(WITH_TOOLS) python -m tools.next_frames data/next
+
+bundle: $(INSTALLED) $(TOOLS)/.installed  ## pack the models, each with all that a stranger needs: models/detector-*.zip
+	@$(WITH_TOOLS) dvc repro bundle
+	@ls models/detector-*.zip
 
 audit: $(INSTALLED)  ## show the data on one page, data/audit.html, before anything is trained
 	@$(RUN) dvc repro audit
