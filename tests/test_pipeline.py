@@ -31,7 +31,8 @@ TINY = {
     "benchmark": {"seconds": 1.0, "warmup_seconds": 0.1},
     "report": {"pictures": 1},
 }  # fmt: skip
-AFTER_QUANTIZE = {"quantize", "host", "evaluate@int8", "compare", "benchmark", "report", "gate"}
+AFTER_QUANTIZE = {"quantize", "host", "bundle@int8", "evaluate@int8", "compare", "benchmark"}
+AFTER_QUANTIZE |= {"report", "gate"}
 # Lines of the documents that other tests run: this very run, and tests below.
 RUN_ELSEWHERE = {
     "make test",
@@ -321,7 +322,8 @@ def test_the_other_toolchain_runs_the_same_stages(repository):
     """Its packages are installed from their lock, so this test takes some minutes."""
     done = repository.run("make", "repro", "TOOLCHAIN=openvino-dev")
     ran = repository.stages_run(done.stdout)
-    assert ran == AFTER_QUANTIZE | {"ir", "evaluate@torch", "evaluate@onnx", "evaluate@ir"}
+    rest = {"ir", "bundle@fp16", "evaluate@torch", "evaluate@onnx", "evaluate@ir"}
+    assert ran == AFTER_QUANTIZE | rest
     versions = repository.json("metrics/speed.json")["host"]["versions"]
     assert versions["openvino"].startswith("2024.6") and versions["nncf"] == "2.14.1"
     rows = (repository.folder / "metrics/kernels/int8.csv").read_text().splitlines()[1:]
@@ -378,6 +380,7 @@ def test_a_cross_validation_judges_every_image(repository):
     of_folds = {f"fold_{name}@0-{fold}" for name in ("train", "evaluate") for fold in (0, 1)}
     # The confidence is chosen on all images now, and every model carries it.
     of_models = {"operating_point", "export", "ir", "quantize", "benchmark"}
+    of_models |= {"bundle@int8", "bundle@fp16"}
     of_models |= {f"evaluate@{variant}" for variant in ("onnx", "ir", "int8")}
     after = {"split", "crossval", "label_errors", "compare", "report", "gate"}
     assert ran - {"host"} == of_folds | of_models | after

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import cv2
+
 from detector import Detector
 
 if len(sys.argv) != 2 or (image_bgr := cv2.imread(sys.argv[1])) is None:
