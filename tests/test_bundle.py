@@ -199,7 +199,7 @@ def test_model_server_finds_a_version_of_the_model_it_is_told_of(tiny):
     versions = list((tiny / "ovms" / entry["config"]["base_path"]).iterdir())
     assert [version.name for version in versions] == ["1"]
     assert sorted(path.suffix for path in versions[0].iterdir()) == [".bin", ".xml"]
-    assert f"the model `{entry['config']['name']}` takes" in (tiny / "README.md").read_text()
+    assert f"The model `{entry['config']['name']}` takes" in (tiny / "README.md").read_text()
 
 
 # Keys and values: https://docs.frigate.video/configuration/reference
@@ -271,15 +271,11 @@ def test_frigate_gets_the_boxes_of_the_detector(real, trained, corners_as_sizes)
 # --- files that describe a service
 
 
-def unit(path: Path) -> configparser.RawConfigParser:
-    parsed = configparser.RawConfigParser(strict=True)
-    parsed.optionxform = str
-    parsed.read_string(path.read_text())
-    return parsed
-
-
 def test_the_unit_is_hardened_and_starts_what_is_in_the_bundle(tiny):
-    parsed = unit(tiny / "detector.service")
+    text = (tiny / "detector.service").read_text()
+    parsed = configparser.RawConfigParser(strict=False)  # Environment is there twice
+    parsed.optionxform = str
+    parsed.read_string(text)
     assert parsed.sections() == ["Unit", "Service", "Install"]
     service = dict(parsed["Service"])
     yes = ("DynamicUser", "NoNewPrivileges", "PrivateDevices", "PrivateTmp", "ProtectHome",
@@ -288,6 +284,7 @@ def test_the_unit_is_hardened_and_starts_what_is_in_the_bundle(tiny):
     assert {service[key] for key in yes} == {"yes"}
     assert service["ProtectSystem"] == "strict" and service["CapabilityBoundingSet"] == ""
     assert "MemoryDenyWriteExecute" not in service, "OpenVINO writes machine code"
+    assert "\nEnvironment=HOME=/nonexistent\n" in text, "OpenVINO would send usage data"
     program, *options = shlex.split(service["ExecStart"])
     assert program == "/opt/detector/.venv/bin/detect"
     assert Path(options[options.index("--model") + 1]).relative_to("/opt/detector") == Path("model")
@@ -321,6 +318,7 @@ def test_the_container_copies_what_is_there_and_runs_as_nobody_special(tiny):
     commands = [c.split() for name, rest in steps if name == "RUN" for c in rest.split(" && ")]
     assert [words[0] for words in commands] == ["apt-get", "apt-get", "rm", "pip", "useradd"]
     assert {"install", "--require-hashes", "requirements.txt"} <= set(commands[3])
+    assert "--no-create-home" in commands[4], "OpenVINO would send usage data"
 
 
 # --- what a stranger does
