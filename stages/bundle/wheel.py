@@ -57,24 +57,34 @@ def build_wheel(folder: Path, readme: str) -> Path:
         for name in ("pyproject.toml", "LICENSE"):
             shutil.copy(PROJECT / name, project)
         (project / "README.md").write_text(readme, encoding="utf-8")
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"),
-                *("--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", scratch),
-                project,
-            ],
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["pip failed without a word"])[-1]
-            raise UserError(f"the wheel of detector/ cannot be built: {reason}; see pyproject.toml")
-        (built,) = Path(scratch).glob("*.whl")
+        built = pip_wheel(project)
         # pip keeps times and permissions of the files.
         with zipfile.ZipFile(built) as archive:
             files = {name: archive.read(name) for name in archive.namelist()}
     write_bytes(folder / built.name, zip_files(files))
     return folder / built.name
+
+
+def pip_wheel(project: Path) -> Path:
+    """Build the wheel of a project beside it, with the setuptools that is installed.
+
+    Raises:
+        UserError: it cannot be built.
+    """
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"),
+            *("--no-deps", "--no-index", "--no-build-isolation"),
+            *("--wheel-dir", project.parent, project),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["pip failed without a word"])[-1]
+        raise UserError(f"the wheel of detector/ cannot be built: {reason}; see pyproject.toml")
+    (built,) = project.parent.glob("*.whl")
+    return built
 
 
 def sha256(path: Path) -> str:
