@@ -6,7 +6,12 @@ video/     the command `detect`: images, videos, cameras and streams
 tracking/  objects over frames, lines and zones; needs the package trackers
 """
 
+import sys
 from importlib import import_module
+
+# OpenVINO's Python package would tell Intel of every import, through Google Analytics, unless the
+# user opted out. Without this optional package it tells nobody.
+sys.modules.setdefault("openvino_telemetry", None)
 
 PUBLIC = {
     "Detector": "detector.runtime.detector",

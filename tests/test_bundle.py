@@ -284,7 +284,6 @@ def test_the_unit_is_hardened_and_starts_what_is_in_the_bundle(tiny):
     assert {service[key] for key in yes} == {"yes"}
     assert service["ProtectSystem"] == "strict" and service["CapabilityBoundingSet"] == ""
     assert "MemoryDenyWriteExecute" not in service, "OpenVINO writes machine code"
-    assert "\nEnvironment=HOME=/nonexistent\n" in text, "OpenVINO would send usage data"
     program, *options = shlex.split(service["ExecStart"])
     assert program == "/opt/detector/.venv/bin/detect"
     assert Path(options[options.index("--model") + 1]).relative_to("/opt/detector") == Path("model")
@@ -318,7 +317,6 @@ def test_the_container_copies_what_is_there_and_runs_as_nobody_special(tiny):
     commands = [c.split() for name, rest in steps if name == "RUN" for c in rest.split(" && ")]
     assert [words[0] for words in commands] == ["apt-get", "apt-get", "rm", "pip", "useradd"]
     assert {"install", "--require-hashes", "requirements.txt"} <= set(commands[3])
-    assert "--no-create-home" in commands[4], "OpenVINO would send usage data"
 
 
 # --- what a stranger does
