@@ -3,7 +3,8 @@
 core/      letterbox, post-processing and detection in one frame, for any runtime
 runtime/   model files in OpenVINO and ONNX Runtime
 video/     the command `detect`: images, videos, cameras and streams
-tracking/  objects over frames, lines and zones; needs the package trackers
+tracking/  objects over frames, lines and zones; needs the extra `track`
+serve/     a page and a server, `detect --serve`; needs the extra `serve`
 """
 
 import sys

@@ -439,7 +439,8 @@ def photos(first_run) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", DOCS)
+# tests/test_serve.py starts the server that the other document is about.
+@pytest.mark.parametrize("document", [name for name in DOCS if name != "docs/serving.md"])
 def test_the_commands_of_the_documents_run(repository, s3, photos, document):
     """Those of the shell blocks, in order, but for the few that other tests run."""
     commands = [line for block in blocks("sh", document) for line in block.splitlines()]

@@ -14,22 +14,32 @@ import cv2
 
 from detector.core.backend import ModelError
 from detector.core.frame_detector import NMS_IOU
+from detector.serve import ServeError
 from detector.video.run import SIGNALS, run, tell
 from detector.video.sinks import SAVED_VIDEOS, SOURCE, OutputError
 from detector.video.sources import OptionError, SourceError
 
+# Options of sources and outputs, which a server has not.
+NOT_SERVED = (
+    "source", "save", "keep_audio", "json", "show", "every", "allow_network", "reconnect",
+    "when_moving", "track", "count_line", "zone", "events",
+)  # fmt: skip
+
 
 def main() -> None:
     """Run the command with `sys.argv` and exit."""
-    arguments = parser().parse_args()
+    options = parser()
+    arguments = options.parse_args()
+    if fault := misused(options, arguments):
+        options.error(fault)
     # OpenCV's messages about a broken file are replaced by one line of ours.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     for number in SIGNALS[1:]:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     status: int | str | None
     try:
-        status = run(arguments)
-    except (ModelError, SourceError, OutputError, OptionError) as error:
+        status = serve(arguments) if arguments.serve else run(arguments)
+    except (ModelError, SourceError, OutputError, OptionError, ServeError) as error:
         status = " ".join(str(error).split())
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
@@ -39,6 +49,13 @@ def main() -> None:
     except SystemExit as ended:
         status = ended.code
     leave(status)
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Serve until a signal comes; import the server's packages only then."""
+    from detector.serve.app import serve
+
+    return serve(arguments)
 
 
 def leave(status: int | str | None) -> None:
@@ -57,7 +74,12 @@ def parser() -> argparse.ArgumentParser:
         prog="detect", description="Find objects in images, videos, cameras and streams."
     )
     add = found.add_argument
-    add("source", nargs="+", help="image, folder, video file, camera index, or address of a stream")
+    add(
+        "source",
+        nargs="*",
+        default=[],
+        help="image, folder, video file, camera index, or address of a stream",
+    )
     add("--model", type=Path, default=Path("models/int8"),
         help="a .xml or .onnx file, or the folder of a .xml (%(default)s)")  # fmt: skip
     add("--confidence", type=fraction, help="minimum score (the one that the model names)")
@@ -86,6 +108,9 @@ def parser() -> argparse.ArgumentParser:
     add("--compare", type=Path, metavar="MODEL", help="draw a second model beside the first")
     add("--allow-network", action="store_true", help="read from a stream's address")
     add("--reconnect", action="store_true", help="wait for a camera or stream for ever")
+    add("--serve", action="store_true", help="serve a page and an HTTP interface instead")
+    add("--host", default="127.0.0.1", help="address to serve at (%(default)s)")
+    add("--port", type=port, default=8000, help="port to serve at (%(default)s)")
     return found
 
 
@@ -108,3 +133,21 @@ def line(text: str) -> list[list[float]]:
     if len(values) != 4 or values[:2] == values[2:]:
         raise argparse.ArgumentTypeError(f"{text} is not X0,Y0,X1,Y1, two points in pixels")
     return [values[:2], values[2:]]
+
+
+def port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port from 0 to 65535")
+    return value
+
+
+def misused(options: argparse.ArgumentParser, arguments: argparse.Namespace) -> str | None:
+    """Say what is missing, or does not go with --serve."""
+    if not arguments.serve:
+        return None if arguments.source else "the following arguments are required: source"
+    for name in NOT_SERVED:
+        if getattr(arguments, name) != options.get_default(name):
+            given = "the source" if name == "source" else f"--{name.replace('_', '-')}"
+            return f"--serve gets pictures from its clients and answers them; leave {given} out"
+    return None

@@ -160,28 +160,33 @@ def json_lines(path: Path, sources: Sequence[str]) -> Iterator[Write]:
 
 
 def json_line(frame: Frame, found: Detections) -> str:
-    """Return a frame's detections as JSON, in stored pixels of the upright frame.
+    """Return a frame's detections as a line of JSON, see `record`."""
+    text = json.dumps(record(frame, found), ensure_ascii=False)
+    # Bytes of a file name that are not UTF-8 become JSON's own escapes.
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def record(frame: Frame, found: Detections) -> dict:
+    """Return a frame's detections, in stored pixels of the upright frame.
 
     {"source": path, "frame": n, "time_s": t,
      "detections": [{"box_xyxy": [x0, y0, x1, y1], "score": s, "label": name}]}
 
-    Objects that are followed have an "id" too, null while it is not known.
+    Objects that are followed have an "id" too, None while it is not known.
     """
     xyxy = found.xyxy / [*frame.stretch, *frame.stretch]
     boxes = zip(xyxy.tolist(), found.confidence.tolist(), found.class_names, strict=True)
-    line = {
-        "source": frame.source, "frame": frame.number, "time_s": round(frame.time_s, 3),
-        "detections": [
-            {"box_xyxy": [round(x, 2) for x in box], "score": round(score, 4), "label": label}
-            for box, score, label in boxes
-        ],
-    }  # fmt: skip
+    objects = [
+        {"box_xyxy": [round(x, 2) for x in box], "score": round(score, 4), "label": label}
+        for box, score, label in boxes
+    ]
     if found.tracker_id is not None:
-        for box, number in zip(line["detections"], found.tracker_id.tolist(), strict=True):
+        for box, number in zip(objects, found.tracker_id.tolist(), strict=True):
             box["id"] = number if number >= 0 else None
-    text = json.dumps(line, ensure_ascii=False)
-    # Bytes of a file name that are not UTF-8 become JSON's own escapes.
-    return text.encode("utf-8", "backslashreplace").decode()
+    return {
+        "source": frame.source, "frame": frame.number, "time_s": round(frame.time_s, 3),
+        "detections": objects,
+    }  # fmt: skip
 
 
 @contextmanager

@@ -157,16 +157,21 @@ def read_image(path: Path) -> np.ndarray:
         SourceError: it is no image, or too large.
     """
     # Read here: OpenCV crashes on names that are not UTF-8.
-    data = np.frombuffer(path.read_bytes(), np.uint8)
+    return decode_image(path.read_bytes(), str(path))
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """Decode the content of an image file; `name` stands in errors. See `read_image`."""
+    data = np.frombuffer(content, np.uint8)
     try:
         image_bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     except cv2.error as error:
         if "PIXELS" in str(error):
             limit = f"at most {MAX_PIXELS // 10**6} megapixels are read; make it smaller"
-            raise SourceError(f"{path} is too large; {limit}") from error
+            raise SourceError(f"{name} is too large; {limit}") from error
         image_bgr = None
     if image_bgr is None:
-        raise SourceError(f"{path} cannot be decoded; it is empty, broken or no image")
+        raise SourceError(f"{name} cannot be decoded; it is empty, broken or no image")
     return image_bgr
 
 
