@@ -68,14 +68,5 @@ def test_links_to_files_lead_somewhere(document):
 
 def test_dependencies_named_are_those_that_are_installed():
     named = {name.strip() for name in ",".join(first_column("| package | for |")).split(",")}
-    files = (
-        "openvino.in",
-        "openvino-dev.in",
-        "dev.in",
-        "modelapi.in",
-        "cvat.in",
-        "serve.in",
-        "track.in",
-    )
-    lists = "\n".join((ROOT / "requirements" / file).read_text() for file in files)
+    lists = "\n".join(path.read_text() for path in (ROOT / "requirements").glob("*.in"))
     assert named == set(re.findall(r"^([^#\s\[<>=-][^\[<>=\s]*)", lists, re.MULTILINE))
