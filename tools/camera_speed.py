@@ -2,28 +2,32 @@
 
     python -m tools.camera_speed VIDEO MODEL [MODEL ...] [--fps 10] [--seconds 10]
 
-Sends VIDEO again and again, as a camera sends it, to a `detect` that watches more and more of these
-cameras, until it handles less than HANDLED of what one of them sends.
+Runs `detect` on VIDEO from FILES files at once, as fast as it can, with several options. From the
+speed without options follows a number of cameras, which is then tried: VIDEO is sent to so many
+sources, or fewer, as cameras send it, until at least HANDLED of what each sends is handled.
 """
 
 import argparse
 import io
 import json
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 
+FILES = 4
 HANDLED = 0.98
 START_S = 8.0  # until all cameras are open and have sent what waited
-CLOSE = 1.1  # ratio of what is not carried to what is, where the search ends
 WAYS = {
     "": [],
     ", `--when-moving`": ["--when-moving"],
@@ -44,12 +48,15 @@ def main() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Camera, sent, arguments.fps)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_address[1]}"
-        print(f"| model | {' | '.join(f'cameras{way}' for way in WAYS)} |")
-        print(f"| --- |{' ---: |' * len(WAYS)}")
+        print(f"| model | {' | '.join(f'FPS{way}' for way in WAYS)} | cameras |")
+        print(f"| --- |{' ---: |' * len(WAYS)} ---: |")
         for model in arguments.models:
+            speeds = [files_fps(arguments.video, model, way) for way in WAYS.values()]
             watch = partial(handled, address, model, arguments.fps, arguments.seconds)
-            carried = [most(partial(watch, options)) for options in WAYS.values()]
-            print(f"| {model} | {' | '.join(map(str, carried))} |", flush=True)
+            print(speeds, file=sys.stderr, flush=True)
+            cameras = most(watch, int(0.9 * speeds[0] / arguments.fps))
+            cells = " | ".join(f"{fps:.0f}" for fps in speeds)
+            print(f"| {model} | {cells} | {cameras} |", flush=True)
         server.shutdown()
 
 
@@ -65,7 +72,7 @@ def pieces_of(video: Path, fps: float) -> list[bytes]:
         track = out.add_stream("libx264", rate=round(fps), options=options)
         track.width, track.height, track.pix_fmt = shown.width, shown.height, "yuv420p"
         for number, frame in enumerate(source.decode(shown)):
-            frame.pts, frame.time_base = number, 1 / track.rate
+            frame.pts, frame.time_base = number, Fraction(1, round(fps))
             out.mux(track.encode(frame))
             pieces.append(stream.getvalue())
             stream.seek(0)
@@ -97,24 +104,27 @@ class Camera(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def most(handles: Callable[[int], float]) -> int:
-    """Return the largest number of cameras of which enough is handled, by halving."""
-    good, bad = 0, 0
-    while not bad or bad > max(good + 1, CLOSE * good):
-        cameras = (good + bad) // 2 if bad else max(1, 2 * good)
-        if handles(cameras) >= HANDLED:
-            good = cameras
-        else:
-            bad = cameras
-    return good
+def files_fps(video: Path, model: Path, options: list[str]) -> float:
+    """Run `detect` on several files at once; return the frames of all together per second."""
+    with TemporaryDirectory() as folder:
+        names = [Path(folder) / f"{number}{video.suffix}" for number in range(FILES)]
+        for name in names:
+            name.symlink_to(video.resolve())
+        command = [sys.executable, "-m", "detector", *map(str, names), "--model", str(model)]
+        done = subprocess.run([*command, *options], check=True, capture_output=True, text=True)
+    return sum(float(fps) for fps in re.findall(r"^\d +\d+ +(\S+)", done.stdout, re.M))
 
 
-def handled(
-    address: str, model: Path, fps: float, seconds: float, options: list[str], cameras: int
-) -> float:
+def most(handles: Callable[[int], float], first: int) -> int:
+    """Return a number of cameras of which enough is handled, from the first one down in tenths."""
+    fewer = range(first, 0, -max(1, first // 10))
+    return next((cameras for cameras in fewer if handles(cameras) >= HANDLED), 0)
+
+
+def handled(address: str, model: Path, fps: float, seconds: float, cameras: int) -> float:
     """Watch cameras; return the part of what they send that is handled, of the worst of them."""
     sources = [f"{address}/{number}" for number in range(cameras)]
-    words = [*sources, "--model", str(model), "--allow-network", "--json", "-", *options]
+    words = [*sources, "--model", str(model), "--allow-network", "--json", "-"]
     command = [sys.executable, "-m", "detector", *words]
     counts: Counter[str] = Counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:

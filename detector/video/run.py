@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -57,16 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def open_all(arguments: argparse.Namespace) -> list[Source]:
-    """Open the sources, all at once: cameras take seconds, and those that are open do not wait."""
-
-    def opened(name: str) -> Source:
-        return open_source(name, stride(arguments), arguments.allow_network, arguments.reconnect)
-
-    def each() -> list[Source]:
-        return list(ThreadPoolExecutor(len(arguments.source)).map(opened, arguments.source))
-
-    # In a thread, so that Ctrl-C does not wait for a camera that is silent.
-    return in_thread(each)
+    """Open the sources in a thread, so that Ctrl-C does not wait for a camera that is silent."""
+    options = stride(arguments), arguments.allow_network, arguments.reconnect
+    return in_thread(lambda: [open_source(name, *options) for name in arguments.source])
 
 
 def in_thread(function: Callable[[], list[Source]]) -> list[Source]:
