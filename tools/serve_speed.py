@@ -71,7 +71,7 @@ def command_fps(detector: Detector, folder: Path, seconds: float) -> float:
     """Detect in the folder's pictures, again and again; return pictures per second."""
     count, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
-        with detections(Folder(folder, 1), [detector]) as (_, found):
+        with detections([Folder(folder, 1)], [detector]) as (_, found):
             count += sum(1 for _ in found)
     return count / (time.perf_counter() - started)
 
