@@ -285,6 +285,7 @@ def test_the_live_lines_are_one_for_each_source(monkeypatch, capsys):
     stats = {"a": RunStats(10), "b": RunStats()}
     for one in stats.values():
         one.add({"infer": 1.0}, 1.0, 0)
+    stats["a"].dropped = 3
     progress = Progress(stats)
     progress.show()
     progress.shown_at -= 1
@@ -292,4 +293,5 @@ def test_the_live_lines_are_one_for_each_source(monkeypatch, capsys):
     progress.end()
     shown = capsys.readouterr().err
     assert shown.count("a: [##") == 2 and shown.count("b: 1 frames") == 2
+    assert re.search(r"a: .*, \d+\.\d FPS, 3 dropped, p50 1\.0 ms, p99 1\.0 ms", shown)
     assert shown.count("\033[1A") == 1 and json.dumps(shown).count("\\n") == 3

@@ -14,7 +14,7 @@ from detector.runtime.detector import Detector
 from detector.runtime.model_cache import default_cache_dir
 from detector.video import sinks
 from detector.video.channel import Channel, gates_of, open_channels, stride
-from detector.video.pipeline import FrameDetections, Prefetcher, detections
+from detector.video.pipeline import FrameDetections, Prefetcher, Turns, detections
 from detector.video.sources import Source, open_source, printable
 from detector.video.stats import Progress, table_of_sources
 
@@ -44,11 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
             detections(sources, detectors, gates) as (turns, found),
             ended_by_signals(found) as received,
         ):
-            handle_all(found, channels)
+            handle_all(found, channels, turns)
         for channel in channels:
             channel.close()
-    dropped = [part.dropped for part in turns.parts]
-    print_tables(channels, dropped, sys.stderr if arguments.json == Path("-") else sys.stdout)
+    print_tables(channels, sys.stderr if arguments.json == Path("-") else sys.stdout)
     tell_warnings([warning for source in sources for warning in source.warnings])
     for error in turns.errors.values():
         tell(f"{error}; the other sources went on")
@@ -125,27 +124,28 @@ def ended_by_signals(found: Prefetcher[FrameDetections]) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def handle_all(found: Iterable[FrameDetections], channels: list[Channel]) -> None:
+def handle_all(found: Iterable[FrameDetections], channels: list[Channel], turns: Turns) -> None:
     """Follow, draw and write frame after frame, each for its source."""
     progress = Progress({channel.label: channel.stats for channel in channels})
     try:
         for frame, per_model in found:
-            channels[frame.channel].handle(frame, per_model)
+            channel = channels[frame.channel]
+            channel.handle(frame, per_model)
+            channel.stats.dropped = turns.parts[frame.channel].dropped
             progress.show()
     finally:
         progress.end()
 
 
-def print_tables(channels: list[Channel], dropped: list[int], stream: TextIO) -> None:
+def print_tables(channels: list[Channel], stream: TextIO) -> None:
     """Print the closing table, and what crossed lines and visited zones."""
     one = channels[0].stats
     if len(channels) > 1:
-        rows = {channel.label: channel.stats for channel in channels}
-        print(table_of_sources(rows, dict(zip(rows, dropped, strict=True))), file=stream)
+        print(table_of_sources({each.label: each.stats for each in channels}), file=stream)
     elif one.frames:
         print(one.table(), file=stream)
-    if len(channels) == 1 and dropped[0]:
-        print(f"{dropped[0]} frames were dropped, overtaken by newer ones", file=stream)
+    if len(channels) == 1 and one.dropped:
+        print(f"{one.dropped} frames were dropped, overtaken by newer ones", file=stream)
     for channel in channels:
         if channel.followed:
             log = channel.followed.log

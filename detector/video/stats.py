@@ -18,12 +18,15 @@ class RunStats:
 
     Args:
         total: number of frames to come, if it is known.
+
+    Attributes:
+        dropped: frames that newer ones overtook.
     """
 
     def __init__(self, total: int | None = None) -> None:
         self.total, self.began = total, time.perf_counter()
         self.latest = self.began
-        self.frames = self.inferred = self.found = 0
+        self.frames = self.inferred = self.found = self.dropped = 0
         self.totals_ms = dict.fromkeys(STEPS, 0.0)
         self.latencies = np.zeros(BINS, np.int64)
 
@@ -78,15 +81,18 @@ class RunStats:
             left_s = max(0, self.total - self.frames) / self.fps
             bar = "#" * round(20 * min(1.0, self.frames / self.total))
             line = f"[{bar:<20}] {self.frames}/{self.total} frames, {left_s:.0f} s left"
-        return f"{line}, {self.fps:.1f} FPS"
+        line += f", {self.fps:.1f} FPS, {self.dropped} dropped"
+        if not self.inferred:
+            return line
+        return f"{line}, p50 {self.latency_ms(50):.1f} ms, p99 {self.latency_ms(99):.1f} ms"
 
 
-def table_of_sources(stats: dict[str, RunStats], dropped: dict[str, int]) -> str:
+def table_of_sources(stats: dict[str, RunStats]) -> str:
     """Return the closing table of several sources, by their labels; a source has one row."""
     columns = "source", "frames", "FPS", "dropped", "inferred", "boxes", "p50 ms", "p99 ms"
     rows = [columns]
     for label, one in stats.items():
-        numbers = one.frames, f"{one.fps:.1f}", dropped[label], one.inferred, one.found
+        numbers = one.frames, f"{one.fps:.1f}", one.dropped, one.inferred, one.found
         rows.append((label, *numbers, f"{one.latency_ms(50):.1f}", f"{one.latency_ms(99):.1f}"))
     widths = [max(len(str(row[n])) for row in rows) for n in range(len(columns))]
     return "\n".join(
