@@ -113,13 +113,18 @@ def test_a_broken_source_is_named_and_the_other_one_is_complete(models, two, tmp
         (["--save", "out.mp4"], "out.mp4 is one place for 2 sources; write {source}"),
         (["--zone", "zones.json"], "zones.json holds no lines and zones; expected"),
         (["--count-line", "1,2,3"], "1,2,3 is not X0,Y0,X1,Y1"),
-        (["--count-line", "1,2,1,2"], "1,2,1,2 is not X0,Y0,X1,Y1"),
+        (["--count-line", "1,2,1,2"], "[[1.0, 2.0], [1.0, 2.0]] are not two different points"),
+        (["--count-line", "1,2,1e9,2"], "are not points of a picture"),
+        (["--count-line", "1,2,nan,2"], "are not points of a picture"),
+        (["--zone", "others.json"], "a is for 'c.mp4'; expected one of"),
         (["--every", "often"], "often is not 1 or more, nor auto"),
         (["--json", "other.avi"], "other.avi is a source; write to another file"),
     ],
 )
 def test_refusals(models, two, tmp_path, words, message):
     (tmp_path / "zones.json").write_text("nothing")
+    other = [{"name": "a", "points_xy": [[1, 2], [3, 4]], "source": "c.mp4"}]
+    (tmp_path / "others.json").write_text(json.dumps(other))
     before = two[1].read_bytes()
     done = detect(two[0], "other.avi", "--model", models / "int8", *words, cwd=tmp_path)
     assert done.returncode in (1, 2) and message in done.stderr.splitlines()[-1]
@@ -133,6 +138,7 @@ def test_refusals(models, two, tmp_path, words, message):
         (["0", "1"], ["camera 0", "camera 1"]),
         (["rtsp://me:secret@10.0.0.7:554/s?token=x"], ["10.0.0.7_554"]),
         (["http://a/1", "http://a/2", "http://a/3"], ["a", "a-2", "a-3"]),
+        (["x-2.mp4", "x.mp4", "b/x.mp4"], ["x-2", "x", "x-3"]),
         (["..", "a/../.."], ["source", "source-2"]),
         (["a<b>.mp4"], ["a_b"]),
     ],
@@ -282,6 +288,7 @@ def test_decoders_keep_to_the_quota_of_cpus(monkeypatch, video):
 
 def test_the_live_lines_are_one_for_each_source(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
     stats = {"a": RunStats(10), "b": RunStats()}
     for one in stats.values():
         one.add({"infer": 1.0}, 1.0, 0)

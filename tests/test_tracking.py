@@ -218,3 +218,14 @@ def test_an_object_that_stands_still_keeps_its_id_while_nothing_moves():
         detected = number < 3 or number == 50
         seen = followed(frame(number, moving=detected), here, detected)
         assert seen.tracker_id.tolist() == ([-1] if number == 0 else [1])
+
+
+def test_an_object_that_got_its_id_in_a_still_frame_has_a_view(tmp_path):
+    """Only its first frame went through the model."""
+    with event_folder(tmp_path) as ended:
+        followed = Followed(lambda: Tracker(0.5, 1), [], ended)
+        for number in range(5):
+            followed(frame(number, moving=number == 0), found((100, 100, 0.9)), number == 0)
+        followed.log.close()
+    (row,) = rows_of(tmp_path)
+    assert (row["frames"], row["score"]) == ("4", "0.9") and (tmp_path / "000001.jpg").exists()

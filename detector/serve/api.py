@@ -1,4 +1,4 @@
-"""What is served: the page, pictures in and boxes out, and metrics. kserve.py has the tensors."""
+"""The page, pictures in and boxes out, and metrics. kserve.py has the tensors."""
 
 import asyncio
 import copy
@@ -46,7 +46,7 @@ class Box(BaseModel):
 
 
 class Answer(BaseModel):
-    """What a model found in a picture: a line of `detect --json`, its name and its time.
+    """The objects in a picture by a model: a line of `detect --json`, its name and its time.
 
     `confidence` is the lowest score that the model itself would report, `steps_ms` has the
     milliseconds of decode, pre, infer and post, and `compare` what the second model found.

@@ -41,9 +41,10 @@ class Followed:
         if frame.source != self.video:
             self.log.close()
             self.tracker, self.video = self.new_tracker(), frame.source
-        if detected or not frame.moving:
+        seen = detected or not frame.moving  # where nothing moves, boxes are where they were
+        if seen:
             tracked = self.tracker(found, frame.time_s)
         else:
             tracked = self.tracker.carried_on(frame.time_s)
-        self.log.add(frame, tracked, detected)
+        self.log.add(frame, tracked, seen)
         return tracked

@@ -1,4 +1,4 @@
-"""What is known of each object while it is seen, and a table of those that left."""
+"""A record of each object while it is seen, and a table of those that left."""
 
 import csv
 import os
@@ -31,7 +31,7 @@ class Seen:
         number: its id there.
         label: its class.
         first_s, last_s: times of the first and last frame that it was in.
-        frames: number of frames in which it was detected.
+        frames: number of frames in which it was seen.
         score: the best, 0..1.
         did: lines that it crossed and zones that it was in, in this order.
         crop_bgr: its best view, uint8 [height, width, 3].
@@ -67,13 +67,13 @@ class ObjectLog:
         self.counts = dict.fromkeys(self.crossings.names(), 0)
         self.total, self.present = 0, {}
 
-    def add(self, frame: Frame, found: Detections, detected: bool) -> None:
+    def add(self, frame: Frame, found: Detections, seen: bool) -> None:
         """Note the objects of a frame on which nothing is drawn yet.
 
         Args:
             frame: the frame.
             found: detections with `tracker_id`.
-            detected: False if they only stand for those of another frame.
+            seen: True if they are where the objects are in this frame; False for a guess.
         """
         for row in np.flatnonzero(found.tracker_id >= 0):
             number, label = int(found.tracker_id[row]), found.class_names[row]
@@ -82,7 +82,7 @@ class ObjectLog:
                 self.present[number] = Seen(frame.source, number, label, frame.time_s, frame.time_s)
             one = self.present[number]
             one.last_s = frame.time_s
-            if detected:
+            if seen:
                 one.frames += 1
                 one.score = max(one.score, float(found.confidence[row]))
                 if self.ended:
@@ -148,7 +148,9 @@ def event_folder(folder: Path) -> Iterator[Callable[[Seen], None]]:
         def write(one: Seen) -> None:
             nonlocal number
             number += 1
-            cv2.imwrite(str(folder / f"{number:06}.jpg"), one.crop_bgr)
+            if one.crop_bgr is not None:
+                encoded = cv2.imencode(".jpg", one.crop_bgr)[1]
+                (folder / f"{number:06}.jpg").write_bytes(encoded.tobytes())
             now = datetime.now(timezone.utc).isoformat(timespec="seconds")
             table.writerow(map(plain, (
                 number, one.source, one.number, one.label, round(one.first_s, 3),

@@ -1,4 +1,4 @@
-"""Lines and zones in the picture, and what crosses and visits them."""
+"""Lines and zones in the picture, and the objects that cross and visit them."""
 
 import json
 from dataclasses import dataclass
@@ -61,14 +61,15 @@ def points_of(given: object) -> np.ndarray:
     """Return points as int32 [n, 2].
 
     Raises:
-        ValueError: they are no pairs of numbers, fewer than two, or far outside of any picture.
+        ValueError: they are no pairs of numbers.
+        OptionError: they are fewer than two, or far outside of any picture.
     """
-    found = np.array(given, np.float64)
+    found = np.array(given, np.float64).round()
     if found.ndim != 2 or found.shape[1] != 2 or len(np.unique(found, axis=0)) < 2:
-        raise ValueError(f"{given} are not two different points or more")
+        raise OptionError(f"{given} are not two different points or more, in pixels")
     if not np.all(np.abs(found) <= FARTHEST_PX):
-        raise ValueError(f"{given} are not in a picture")
-    return found.round().astype(np.int32)
+        raise OptionError(f"{given} are not points of a picture, in pixels")
+    return found.astype(np.int32)
 
 
 class Crossings:

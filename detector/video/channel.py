@@ -1,4 +1,4 @@
-"""What belongs to one source of a run: its name, its outputs, its objects and its figures."""
+"""One source of a run with its name, its outputs, its objects and its figures."""
 
 import argparse
 import re
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from detector.video import sinks
 from detector.video.draw import Annotator
 from detector.video.gates import OnTime, WhenMoving
 from detector.video.pipeline import Gate
-from detector.video.sources import Frame, Source, masked
+from detector.video.sources import Frame, OptionError, Source, masked
 from detector.video.stats import RunStats
 
 if TYPE_CHECKING:  # it needs the extra `track`
@@ -115,6 +116,10 @@ def follow_options(
 
     shapes = [Shape(f"line {n}", points_of(line)) for n, line in enumerate(arguments.count_line, 1)]
     shapes += read_shapes(arguments.zone) if arguments.zone else []
+    for shape in shapes:
+        if shape.source not in (None, *arguments.source):
+            named = ", ".join(map(masked, arguments.source))
+            raise OptionError(f"{shape.name} is for {shape.source!r}; expected one of {named}")
     ended = closing.enter_context(event_folder(arguments.events)) if arguments.events else None
     reported, classes = detector.confidence, len(detector.backend.labels)
     detector.confidence = np.minimum(reported, LOWEST)
@@ -132,9 +137,7 @@ def outputs(
     """List the destinations of one source that the options name."""
     save = arguments.save and Path(str(arguments.save).replace(sinks.SOURCE, label))
     if save and save.suffix.lower() in sinks.SAVED_VIDEOS and not save.is_dir():
-        fps = (
-            source.fps / arguments.every if source.fps and arguments.every != "auto" else source.fps
-        )
+        fps = source.fps and source.fps / stride(arguments)
         sound = Path(name) if arguments.keep_audio else None
         if sound and not sound.is_file():
             raise sinks.OutputError("--keep-audio needs a video file as the source")
@@ -157,8 +160,8 @@ def labels_of(names: Sequence[str]) -> list[str]:
         host = re.search(r"://([^/?]*)", masked(name))
         text = host[1] if host else f"camera {name}" if name.isdecimal() else Path(name).stem
         own = re.sub(r"[^\w. -]+", "_", text).strip("._ ") or "source"
-        taken = sum(label == own or label.startswith(f"{own}-") for label in labels)
-        labels.append(f"{own}-{taken + 1}" if taken else own)
+        numbered = (f"{own}-{number}" for number in count(2))
+        labels.append(next(label for label in chain([own], numbered) if label not in labels))
     return labels
 
 

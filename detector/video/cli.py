@@ -74,12 +74,8 @@ def parser() -> argparse.ArgumentParser:
         prog="detect", description="Find objects in images, videos, cameras and streams."
     )
     add = found.add_argument
-    add(
-        "source",
-        nargs="*",
-        default=[],
-        help="image, folder, video file, camera index, or address of a stream",
-    )
+    add("source", nargs="*", default=[],
+        help="image, folder, video file, camera index, or address of a stream")  # fmt: skip
     add("--model", type=Path, default=Path("models/int8"),
         help="a .xml or .onnx file, or the folder of a .xml (%(default)s)")  # fmt: skip
     add("--confidence", type=fraction, help="minimum score (the one that the model names)")
@@ -97,12 +93,8 @@ def parser() -> argparse.ArgumentParser:
     add("--track", action="store_true", help="follow objects: each keeps its id")
     add("--count-line", type=line, action="append", default=[], metavar="X0,Y0,X1,Y1",
         help="count the objects that cross a line; may be given again")  # fmt: skip
-    add(
-        "--zone",
-        type=Path,
-        metavar="FILE",
-        help="count at the lines and in the zones of a JSON file",
-    )
+    add("--zone", type=Path, metavar="FILE",
+        help="count at the lines and in the zones of a JSON file")  # fmt: skip
     add("--events", type=Path, metavar="FOLDER",
         help="a table of the objects that were there, and the best view of each")  # fmt: skip
     add("--compare", type=Path, metavar="MODEL", help="draw a second model beside the first")
@@ -130,7 +122,7 @@ def count_or_auto(text: str) -> int | str:
 def line(text: str) -> list[list[float]]:
     """Return the two points of a line."""
     values = [float(value) for value in text.split(",")]
-    if len(values) != 4 or values[:2] == values[2:]:
+    if len(values) != 4:
         raise argparse.ArgumentTypeError(f"{text} is not X0,Y0,X1,Y1, two points in pixels")
     return [values[:2], values[2:]]
 

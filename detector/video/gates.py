@@ -1,4 +1,4 @@
-"""Which frames go through the model: those with motion, or as many as keep pace."""
+"""Choose the frames that go through the model: those with motion, or as many as keep pace."""
 
 import time
 

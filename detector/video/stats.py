@@ -1,6 +1,7 @@
 """Frames, boxes and times of a source, in memory that does not grow with its frames."""
 
 import math
+import shutil
 import sys
 import time
 
@@ -119,8 +120,10 @@ class Progress:
             return
         up = f"\033[{len(self.stats) - 1}A" if self.shown_at and len(self.stats) > 1 else ""
         self.shown_at = now
+        # A line that the terminal breaks would be two when the cursor goes up.
+        columns = shutil.get_terminal_size().columns - 1
         lines = [
-            f"{f'{label}: ' if len(self.stats) > 1 else ''}{one.progress()}\033[K"
+            f"{f'{label}: ' if len(self.stats) > 1 else ''}{one.progress()}"[:columns] + "\033[K"
             for label, one in self.stats.items()
         ]
         print(f"\r{up}" + "\n".join(lines), end="", file=sys.stderr, flush=True)
